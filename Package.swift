@@ -1,0 +1,55 @@
+// swift-tools-version: 6.1
+
+import PackageDescription
+
+let package = Package(
+    name: "qconv",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "qconv", targets: ["qconv"]),
+        .library(name: "Tensors", targets: ["Tensors"]),
+        .library(name: "Checkpoints", targets: ["Checkpoints"]),
+        .library(name: "Adapters", targets: ["Adapters"]),
+        .library(name: "Quantization", targets: ["Quantization"]),
+        .library(name: "Reports", targets: ["Reports"]),
+        .library(name: "Pipeline", targets: ["Pipeline"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.0"),
+    ],
+    targets: [
+        // The inner loops: one portable C source, compiled for several instruction sets, chosen at run time.
+        .target(name: "Kernels"),
+        .target(
+            name: "LosslessJSON",
+            dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
+        .target(
+            name: "Tensors",
+            dependencies: [.product(name: "SystemPackage", package: "swift-system")]),
+        .target(name: "Quantization", dependencies: ["Tensors", "Kernels"]),
+        .target(
+            name: "Checkpoints",
+            dependencies: [
+                "Tensors", "Quantization", "LosslessJSON",
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ]),
+        .target(name: "Adapters", dependencies: ["Checkpoints", "Tensors", "LosslessJSON", "Kernels"]),
+        .target(name: "Reports", dependencies: ["Tensors", "LosslessJSON", "Kernels"]),
+        .target(
+            name: "Pipeline",
+            dependencies: [
+                "Checkpoints", "Adapters", "Quantization", "Reports", "Tensors", "LosslessJSON",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .executableTarget(
+            name: "qconv",
+            dependencies: [
+                "Pipeline",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,27 @@
+import SystemPackage
+import Tensors
+
+/// Reads a checkpoint: what tensors it holds, from headers alone, and ranges of their data.
+///
+/// Readers are safe to use from several threads at once and never hold more than headers in memory.
+public protocol CheckpointReader: Sendable {
+    /// The logical tensors in the order of the checkpoint.
+    var tensors: [LogicalTensor] { get }
+
+    /// String metadata of the checkpoint (safetensors' `__metadata__`).
+    var metadata: [String: String] { get }
+
+    /// The files that hold the data, for fingerprints and for telling whether an output would overwrite an input.
+    var files: [FilePath] { get }
+
+    /// Reads bytes of a part of a tensor.
+    ///
+    /// - Parameters:
+    ///   - part: A part that the tensor's encoding has (see ``Tensors/LogicalTensor/parts``).
+    ///   - tensor: Index into ``tensors``.
+    ///   - offset: The first byte, counted from the start of the part.
+    ///   - buffer: Filled completely.
+    /// - Throws: ``FileError`` when the file cannot be read.
+    func read(_ part: TensorPart, ofTensor tensor: Int, at offset: Int, into buffer: UnsafeMutableRawBufferPointer)
+        throws
+}

@@ -1,0 +1,24 @@
+import SystemPackage
+import Tensors
+
+/// Writes a checkpoint whose tensors are all known up front, with data arriving in any order from several threads.
+///
+/// Nothing appears under the destination's name before ``commit()``.
+public protocol CheckpointWriter: AnyObject, Sendable {
+    /// Writes bytes of a part of a tensor at a byte offset from the start of the part. Every byte of every part must be
+    /// written exactly once before ``commit()``.
+    ///
+    /// - Parameter tensor: Index into the tensors the writer was made with.
+    /// - Throws: ``FileError`` when the disk is full or fails.
+    func write(_ bytes: UnsafeRawBufferPointer, part: TensorPart, ofTensor tensor: Int, at offset: Int) throws
+
+    /// Tells the offset (mean) of a tensor's scales, which is known only after all its data has been seen. Required
+    /// before ``commit()`` for every double-quantized tensor whose ``DoubleQuantization/offset`` was `nil`.
+    func setDoubleQuantizationOffset(_ offset: Float, ofTensor tensor: Int) throws
+
+    /// Completes the files, syncs them and puts them in place.
+    func commit() throws
+
+    /// Removes everything that was written. Safe to call at any time, also after ``commit()``, when it does nothing.
+    func abandon()
+}

@@ -1,0 +1,4 @@
+#ifndef QCONV_KERNELS_H
+#define QCONV_KERNELS_H
+
+#endif

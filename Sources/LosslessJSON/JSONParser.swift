@@ -1,0 +1,301 @@
+import OrderedCollections
+
+/// Why a text is not acceptable JSON, and where.
+public struct JSONParseError: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Reason: Hashable, Sendable {
+        case unexpectedEnd
+        case unexpectedByte(UInt8, expected: String)
+        case invalidNumber
+        case invalidEscape
+        case invalidUTF8
+        case controlCharacter
+        case duplicateKey(String)
+        case tooDeep(limit: Int)
+        case trailingContent
+    }
+
+    public let reason: Reason
+    /// Offset of the offending byte.
+    public let offset: Int
+    /// Line and column of the offending byte, from 1; the column counts bytes.
+    public let line: Int
+    public let column: Int
+
+    public var description: String {
+        let what =
+            switch reason {
+            case .unexpectedEnd: "the text ends too early"
+            case .unexpectedByte(let byte, let expected):
+                "found \(JSONParseError.show(byte)) where \(expected) should stand"
+            case .invalidNumber: "not a valid number"
+            case .invalidEscape: "not a valid escape in a string"
+            case .invalidUTF8: "not valid UTF-8"
+            case .controlCharacter: "an unescaped control character in a string"
+            case .duplicateKey(let key): "the key \"\(key)\" stands twice in one object"
+            case .tooDeep(let limit): "nested more than \(limit) levels deep"
+            case .trailingContent: "more text after the end of the document"
+            }
+        return "\(what) (line \(line), column \(column))"
+    }
+
+    private static func show(_ byte: UInt8) -> String {
+        (0x21...0x7e).contains(byte) ? "'\(Character(Unicode.Scalar(byte)))'" : "byte 0x\(String(byte, radix: 16))"
+    }
+}
+
+extension JSONValue {
+    /// Parses RFC 8259 JSON strictly: UTF-8, no comments, no trailing commas, no key twice in one object.
+    ///
+    /// - Parameter maximumDepth: how deep arrays and objects may nest; bounds the stack on hostile input.
+    public init(parsing bytes: some Collection<UInt8>, maximumDepth: Int = 128) throws(JSONParseError) {
+        let storage = Array(bytes)
+        var parser = JSONParser(bytes: storage, maximumDepth: maximumDepth)
+        self = try parser.parseDocument()
+    }
+
+    /// Parses a string of JSON; see ``init(parsing:maximumDepth:)``.
+    public init(parsing text: String) throws(JSONParseError) {
+        try self.init(parsing: text.utf8)
+    }
+}
+
+private struct JSONParser {
+    let bytes: [UInt8]
+    let maximumDepth: Int
+    var position = 0
+    var depth = 0
+
+    init(bytes: [UInt8], maximumDepth: Int) {
+        self.bytes = bytes
+        self.maximumDepth = maximumDepth
+    }
+
+    mutating func parseDocument() throws(JSONParseError) -> JSONValue {
+        skipWhitespace()
+        let value = try parseValue()
+        skipWhitespace()
+        guard position == bytes.count else { throw error(.trailingContent) }
+        return value
+    }
+
+    private func error(_ reason: JSONParseError.Reason, at offset: Int? = nil) -> JSONParseError {
+        let offset = offset ?? position
+        var line = 1
+        var lineStart = 0
+        for index in 0..<min(offset, bytes.count) where bytes[index] == UInt8(ascii: "\n") {
+            line += 1
+            lineStart = index + 1
+        }
+        return JSONParseError(reason: reason, offset: offset, line: line, column: offset - lineStart + 1)
+    }
+
+    private func unexpected(_ expected: String) -> JSONParseError {
+        position < bytes.count
+            ? error(.unexpectedByte(bytes[position], expected: expected)) : error(.unexpectedEnd)
+    }
+
+    private mutating func skipWhitespace() {
+        while position < bytes.count {
+            switch bytes[position] {
+            case 0x20, 0x09, 0x0a, 0x0d: position += 1
+            default: return
+            }
+        }
+    }
+
+    private mutating func parseValue() throws(JSONParseError) -> JSONValue {
+        guard position < bytes.count else { throw error(.unexpectedEnd) }
+        switch bytes[position] {
+        case UInt8(ascii: "{"): return try parseObject()
+        case UInt8(ascii: "["): return try parseArray()
+        case UInt8(ascii: "\""): return .string(try parseString())
+        case UInt8(ascii: "t"): return try parseWord("true", .bool(true))
+        case UInt8(ascii: "f"): return try parseWord("false", .bool(false))
+        case UInt8(ascii: "n"): return try parseWord("null", .null)
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try parseNumber())
+        default: throw unexpected("a value")
+        }
+    }
+
+    private mutating func parseWord(_ word: StaticString, _ value: JSONValue) throws(JSONParseError) -> JSONValue {
+        for index in 0..<word.utf8CodeUnitCount {
+            guard position < bytes.count, bytes[position] == word.utf8Start[index] else { throw unexpected("\(word)") }
+            position += 1
+        }
+        return value
+    }
+
+    private mutating func enter() throws(JSONParseError) {
+        depth += 1
+        guard depth <= maximumDepth else { throw error(.tooDeep(limit: maximumDepth)) }
+        position += 1
+        skipWhitespace()
+    }
+
+    private mutating func parseObject() throws(JSONParseError) -> JSONValue {
+        try enter()
+        var members = OrderedDictionary<String, JSONValue>()
+        if position < bytes.count, bytes[position] == UInt8(ascii: "}") {
+            position += 1
+            depth -= 1
+            return .object(members)
+        }
+        while true {
+            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw unexpected("a key") }
+            let keyOffset = position
+            let key = try parseString()
+            skipWhitespace()
+            guard position < bytes.count, bytes[position] == UInt8(ascii: ":") else { throw unexpected("':'") }
+            position += 1
+            skipWhitespace()
+            let value = try parseValue()
+            guard members.updateValue(value, forKey: key) == nil else {
+                throw error(.duplicateKey(key), at: keyOffset)
+            }
+            skipWhitespace()
+            if try closes(with: UInt8(ascii: "}"), "',' or '}'") { return .object(members) }
+        }
+    }
+
+    private mutating func parseArray() throws(JSONParseError) -> JSONValue {
+        try enter()
+        var elements: [JSONValue] = []
+        if position < bytes.count, bytes[position] == UInt8(ascii: "]") {
+            position += 1
+            depth -= 1
+            return .array(elements)
+        }
+        while true {
+            elements.append(try parseValue())
+            skipWhitespace()
+            if try closes(with: UInt8(ascii: "]"), "',' or ']'") { return .array(elements) }
+        }
+    }
+
+    /// Consumes a comma (and answers false) or the closing byte (and answers true).
+    private mutating func closes(with close: UInt8, _ expected: String) throws(JSONParseError) -> Bool {
+        guard position < bytes.count else { throw error(.unexpectedEnd) }
+        if bytes[position] == close {
+            position += 1
+            depth -= 1
+            return true
+        }
+        guard bytes[position] == UInt8(ascii: ",") else { throw unexpected(expected) }
+        position += 1
+        skipWhitespace()
+        return false
+    }
+
+    private mutating func parseNumber() throws(JSONParseError) -> JSONNumber {
+        let start = position
+        func isDigit(_ index: Int) -> Bool { index < bytes.count && (0x30...0x39).contains(bytes[index]) }
+        if bytes[position] == UInt8(ascii: "-") { position += 1 }
+        guard isDigit(position) else { throw error(.invalidNumber, at: start) }
+        if bytes[position] == UInt8(ascii: "0") {
+            position += 1
+            guard !isDigit(position) else { throw error(.invalidNumber, at: start) }
+        } else {
+            while isDigit(position) { position += 1 }
+        }
+        if position < bytes.count, bytes[position] == UInt8(ascii: ".") {
+            position += 1
+            guard isDigit(position) else { throw error(.invalidNumber, at: start) }
+            while isDigit(position) { position += 1 }
+        }
+        if position < bytes.count, bytes[position] | 0x20 == UInt8(ascii: "e") {
+            position += 1
+            if position < bytes.count, bytes[position] == UInt8(ascii: "+") || bytes[position] == UInt8(ascii: "-") {
+                position += 1
+            }
+            guard isDigit(position) else { throw error(.invalidNumber, at: start) }
+            while isDigit(position) { position += 1 }
+        }
+        return JSONNumber(validText: String(decoding: bytes[start..<position], as: UTF8.self))
+    }
+
+    private mutating func parseString() throws(JSONParseError) -> String {
+        position += 1
+        let start = position
+        // Most strings have no escapes: find the end, validate once, copy once.
+        while position < bytes.count {
+            let byte = bytes[position]
+            if byte == UInt8(ascii: "\"") {
+                guard let text = String(validating: bytes[start..<position], as: UTF8.self) else {
+                    throw error(.invalidUTF8, at: start)
+                }
+                position += 1
+                return text
+            }
+            if byte == UInt8(ascii: "\\") { return try parseEscapedString(from: start) }
+            guard byte >= 0x20 else { throw error(.controlCharacter) }
+            position += 1
+        }
+        throw error(.unexpectedEnd)
+    }
+
+    private mutating func parseEscapedString(from start: Int) throws(JSONParseError) -> String {
+        var buffer = Array(bytes[start..<position])
+        while position < bytes.count {
+            let byte = bytes[position]
+            switch byte {
+            case UInt8(ascii: "\""):
+                guard let text = String(validating: buffer, as: UTF8.self) else {
+                    throw error(.invalidUTF8, at: start)
+                }
+                position += 1
+                return text
+            case UInt8(ascii: "\\"):
+                position += 1
+                try parseEscape(into: &buffer)
+            case 0..<0x20:
+                throw error(.controlCharacter)
+            default:
+                buffer.append(byte)
+                position += 1
+            }
+        }
+        throw error(.unexpectedEnd)
+    }
+
+    private mutating func parseEscape(into buffer: inout [UInt8]) throws(JSONParseError) {
+        guard position < bytes.count else { throw error(.unexpectedEnd) }
+        let byte = bytes[position]
+        position += 1
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): buffer.append(byte)
+        case UInt8(ascii: "b"): buffer.append(0x08)
+        case UInt8(ascii: "f"): buffer.append(0x0c)
+        case UInt8(ascii: "n"): buffer.append(0x0a)
+        case UInt8(ascii: "r"): buffer.append(0x0d)
+        case UInt8(ascii: "t"): buffer.append(0x09)
+        case UInt8(ascii: "u"):
+            let unit = try parseHexUnit()
+            var scalar = UInt32(unit)
+            if (0xD800..<0xDC00).contains(unit) {
+                guard position + 1 < bytes.count, bytes[position] == UInt8(ascii: "\\"),
+                    bytes[position + 1] == UInt8(ascii: "u")
+                else { throw error(.invalidEscape) }
+                position += 2
+                let low = try parseHexUnit()
+                guard (0xDC00..<0xE000).contains(low) else { throw error(.invalidEscape) }
+                scalar = 0x10000 + (UInt32(unit) - 0xD800) << 10 + (UInt32(low) - 0xDC00)
+            }
+            guard let character = Unicode.Scalar(scalar) else { throw error(.invalidEscape) }
+            buffer.append(contentsOf: String(character).utf8)
+        default: throw error(.invalidEscape, at: position - 1)
+        }
+    }
+
+    private mutating func parseHexUnit() throws(JSONParseError) -> UInt16 {
+        guard position + 4 <= bytes.count else { throw error(.unexpectedEnd) }
+        var unit: UInt16 = 0
+        for byte in bytes[position..<position + 4] {
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else {
+                throw error(.invalidEscape)
+            }
+            unit = unit << 4 | UInt16(digit)
+        }
+        position += 4
+        return unit
+    }
+}
