@@ -1,0 +1,51 @@
+# qconv: build, test, install. `make quickstart` is the place to start.
+
+SWIFT ?= swift
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+UNAME := $(shell uname -s)
+# On Linux the Swift runtime goes into the binary, which then runs on machines without Swift and starts in milliseconds.
+STATIC := $(if $(filter Linux,$(UNAME)),--static-swift-stdlib)
+BUILD := $(SWIFT) build -c release $(STATIC) --product qconv
+BINARY = $(shell $(BUILD) --show-bin-path)/qconv
+
+.PHONY: quickstart build test format lint schema install clean dependencies
+
+## Builds qconv and merges a QLoRA adapter into the 4-bit model in examples/.
+quickstart: build
+	@rm -rf examples/out
+	@echo "qconv pipeline examples/merge-in-4bit.json"
+	@$(BINARY) pipeline examples/merge-in-4bit.json
+
+## Builds the release binary.
+build: dependencies
+	$(BUILD)
+
+## Runs all tests, on the release build.
+test: build
+	QCONV_BINARY="$(BINARY)" $(SWIFT) test -c release --scratch-path .build/tests
+
+## Lays out the sources as .swift-format says.
+format:
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+
+## Checks the layout.
+lint:
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+
+## Writes formats/pipeline.schema.json from the declarations that check specs.
+schema: build
+	$(BINARY) pipeline --schema > formats/pipeline.schema.json
+
+## Installs the binary under PREFIX.
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/qconv"
+
+clean:
+	rm -rf .build examples/out
+
+## zlib's headers, which Foundation's static libraries need on Linux.
+dependencies:
+	@sh scripts/require-zlib.sh

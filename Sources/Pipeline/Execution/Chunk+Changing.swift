@@ -1,0 +1,156 @@
+import Adapters
+import Quantization
+import Reports
+import Tensors
+
+extension Chunk {
+    /// The elements as they are now, decoded to float32.
+    var values: UnsafePointer<Float> {
+        if !isDecoded {
+            switch encoding {
+            case .dense(let dtype):
+                FloatConversion.decode(dtype, dense, count: count, into: working)
+            case .blockQuantized(let quantization):
+                BlockQuantizer.dequantize(
+                    codes, absmax: scales, count: count, blocksize: quantization.blocksize,
+                    quantType: quantization.quantType, into: working)
+            }
+            current = working
+            isDecoded = true
+        }
+        return UnsafePointer(current)
+    }
+
+    /// The elements as they are now, in memory that the caller may change on the way to one of the `become` methods.
+    func takeValues() -> UnsafeMutablePointer<Float> {
+        let values = values
+        if values != UnsafePointer(working) { working.update(from: values, count: count) }
+        current = working
+        return working
+    }
+
+    /// Adds up the updates that an operation merges and answers their sum, which from now on also counts for the exact
+    /// result.
+    func addUpdates(_ factors: [LowRankFactors]) -> UnsafePointer<Float> {
+        guard hasUpdate else {
+            Chunk.sum(factors, range: range, into: update)
+            hasUpdate = true
+            return UnsafePointer(update)
+        }
+        Chunk.sum(factors, range: range, into: laterUpdate)
+        for index in 0..<count { update[index] += laterUpdate[index] }
+        return UnsafePointer(laterUpdate)
+    }
+
+    private static func sum(_ factors: [LowRankFactors], range: Range<Int>, into sum: UnsafeMutablePointer<Float>) {
+        for (index, factor) in factors.enumerated() {
+            factor.left.withUnsafeBufferPointer { left in
+                factor.right.withUnsafeBufferPointer { right in
+                    guard let left = left.baseAddress, let right = right.baseAddress else { return }
+                    LowRankUpdate.add(
+                        left: left, right: right, rank: factor.rank, columns: factor.columns,
+                        scaling: Float(factor.scaling), range: range, accumulate: index > 0, into: sum)
+                }
+            }
+        }
+    }
+
+    /// Makes the elements dense: rounds `values` once, to nearest even.
+    func become(dense dtype: DType, values: UnsafePointer<Float>) {
+        FloatConversion.encode(values, count: count, as: dtype, into: dense)
+        encoding = .dense(dtype)
+        isDecoded = false
+    }
+
+    /// Makes float64 elements dense in another dtype with a single rounding.
+    func becomeFromFloat64(dense dtype: DType) {
+        FloatConversion.encode(float64: base64, count: count, as: dtype, into: dense)
+        encoding = .dense(dtype)
+        isDecoded = false
+    }
+
+    /// Makes the elements 4-bit with scales of their own.
+    ///
+    /// - Parameter scaleOffset: the mean of the whole tensor's scales; needed with double quantization. Without it the
+    ///   scales stay float32, which is what a look at a sample does.
+    func become(
+        quantized target: BlockQuantization, values: UnsafePointer<Float>, rounding: RoundingRule, scaleOffset: Float?
+    ) {
+        BlockQuantizer.absmax(values, count: count, blocksize: target.blocksize, into: scales)
+        let codes = takeSpareCodes()
+        BlockQuantizer.quantize(
+            values, absmax: scales, count: count, blocksize: target.blocksize, quantType: target.quantType,
+            rounding: rounding, firstIndex: UInt64(range.lowerBound), into: codes)
+        self.codes = codes
+        encoding = .blockQuantized(target)
+        isDecoded = false
+        guard let double = target.doubleQuantization, let offset = scaleOffset else { return }
+        let blocks = target.blockCount(elements: count)
+        DoubleQuantizer.quantize(
+            scales, count: blocks, offset: offset, into: scaleCodes, nestedAbsmax: nestedScales)
+        DoubleQuantizer.dequantize(
+            scaleCodes, nestedAbsmax: nestedScales, count: blocks, blocksize: double.blocksize, offset: offset,
+            codebook: double.codebook, into: scales)
+    }
+
+    /// Moves codes by an update on the scales that they have.
+    func moveCodes(by update: UnsafePointer<Float>, result: BlockQuantization, rounding: RoundingRule) {
+        let moved = takeSpareCodes()
+        BlockQuantizer.requantize(
+            baseCodes: codes, absmax: scales, update: update, count: count, blocksize: result.blocksize,
+            quantType: result.quantType, rounding: rounding, firstIndex: UInt64(range.lowerBound), into: moved)
+        codes = moved
+        encoding = .blockQuantized(result)
+        isDecoded = false
+    }
+
+    /// Memory for new codes that holds neither the input's nor the current ones.
+    private func takeSpareCodes() -> UnsafeMutablePointer<UInt8> {
+        codes == spareCodes.0 ? spareCodes.1 : spareCodes.0
+    }
+}
+
+// MARK: - Figures
+
+extension Chunk {
+    /// The ranges of the granules in hand, counted from the chunk's start.
+    var granules: [Range<Int>] {
+        stride(from: 0, to: count, by: granule).map { $0..<min($0 + granule, count) }
+    }
+
+    /// The error sums of each granule: the elements as they are now against the input plus all updates merged so far.
+    func errorSums() -> [ErrorSums] {
+        let written = values
+        return granules.map { granule in
+            if case .dense(.f64) = input.encoding {
+                return ErrorSums(
+                    base: base64 + granule.lowerBound, update: hasUpdate ? update + granule.lowerBound : nil,
+                    written: written + granule.lowerBound, count: granule.count)
+            }
+            return ErrorSums(
+                base: UnsafePointer(base + granule.lowerBound),
+                update: hasUpdate ? UnsafePointer(update + granule.lowerBound) : nil,
+                written: written + granule.lowerBound, count: granule.count)
+        }
+    }
+
+    /// How many codes differ from the input's; `nil` unless both are codes of one codebook.
+    var changedCodes: Int? {
+        guard let before = input.encoding.blockQuantization, let now = encoding.blockQuantization,
+            before.quantType == now.quantType
+        else { return nil }
+        return codes == baseCodes ? 0 : BlockQuantizer.changedCodes(baseCodes, codes, count: count)
+    }
+
+    /// The sum of the scales of each granule, and their number.
+    func scaleSums(of values: UnsafePointer<Float>, blocksize: Int) -> [Observation] {
+        BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: scales)
+        return granules.map { granule in
+            let first = granule.lowerBound / blocksize
+            let blocks = (granule.count + blocksize - 1) / blocksize
+            var sum = 0.0
+            for block in first..<first + blocks { sum += Double(scales[block]) }
+            return .scales(sum: sum, count: blocks)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import Checkpoints
+import Quantization
+import Reports
+import Tensors
+
+/// Writes the elements as they are to an output, and notes their figures.
+struct Emit: TensorOperation {
+    /// Index into the plan's outputs.
+    let output: Int
+    /// Index into the output's tensors.
+    let tensor: Int
+    let encoding: Encoding
+    /// Whether no operation before this one has changed anything.
+    let isUntouched: Bool
+    let tensorName: String
+    let place: String
+
+    var result: Encoding { encoding }
+
+    func apply(to chunk: Chunk, facts: OperationFacts) throws {
+        let writer = chunk.writers[output]
+        switch chunk.encoding {
+        case .dense(let dtype):
+            try write(chunk.dense, .values, Chunk.byteRange(chunk.range, bits: dtype.bits), to: writer)
+        case .blockQuantized(let quantization):
+            try write(chunk.codes, .codes, Chunk.byteRange(chunk.range, bits: 4), to: writer)
+            let scales = chunk.scaleRange(quantization)
+            if let double = quantization.doubleQuantization {
+                try write(chunk.scaleCodes, .absmax, scales, to: writer)
+                let nested = chunk.nestedRange(double, scales: scales)
+                try write(
+                    chunk.nestedScales, .nestedAbsmax, nested.lowerBound * 4..<nested.upperBound * 4, to: writer)
+            } else {
+                try write(chunk.scales, .absmax, scales.lowerBound * 4..<scales.upperBound * 4, to: writer)
+            }
+        }
+        let sums = isUntouched ? [] : chunk.errorSums()
+        try refuseNonFinite(sums, in: chunk)
+        chunk.emissions.append(
+            Emission(output: output, tensor: tensor, sums: sums, changedCodes: chunk.changedCodes))
+    }
+
+    private func write(
+        _ memory: UnsafeRawPointer, _ part: TensorPart, _ range: Range<Int>, to writer: any CheckpointWriter
+    ) throws {
+        try writer.write(
+            UnsafeRawBufferPointer(start: memory, count: range.count), part: part, ofTensor: tensor,
+            at: range.lowerBound)
+    }
+
+    /// Stops a conversion that would make a NaN or an infinity, or hide one in a block of codes.
+    private func refuseNonFinite(_ sums: [ErrorSums], in chunk: Chunk) throws(ConversionError) {
+        let introduced = sums.reduce(0) { $0 + $1.nonFiniteWritten }
+        let present = sums.reduce(0) { $0 + $1.nonFiniteExact }
+        switch encoding {
+        case .dense(let dtype) where introduced > 0:
+            throw .overflow(tensor: tensorName, place: place, dtype: dtype, count: introduced, range: chunk.range)
+        case .blockQuantized where introduced + present > 0:
+            throw .notFinite(tensor: tensorName, place: place, count: introduced + present, range: chunk.range)
+        default: return
+        }
+    }
+}
+
+/// What one chunk contributes to the report of one output.
+struct Emission: Sendable {
+    let output: Int
+    let tensor: Int
+    /// The error sums of each granule; empty when the tensor is untouched.
+    let sums: [ErrorSums]
+    let changedCodes: Int?
+}
+
+/// Why the data of a tensor cannot be converted as planned.
+public enum ConversionError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Finite results that the dtype cannot hold.
+    case overflow(tensor: String, place: String, dtype: DType, count: Int, range: Range<Int>)
+    /// NaN or infinite values that would spoil whole blocks of codes.
+    case notFinite(tensor: String, place: String, count: Int, range: Range<Int>)
+
+    public var description: String {
+        switch self {
+        case .overflow(let tensor, let place, let dtype, let count, let range):
+            "\(place): \"\(tensor)\": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are too large for \(dtype.rawValue) and would become infinite; use bf16 or f32"
+        case .notFinite(let tensor, let place, let count, let range):
+            "\(place): \"\(tensor)\": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are NaN or infinite and would spoil their whole blocks; repair the input, or leave the tensor dense with \"exclude\""
+        }
+    }
+}

@@ -1,0 +1,31 @@
+import Crypto
+import Reports
+import SystemPackage
+import Tensors
+
+/// What identifies an input file cheaply: its size, and the SHA-256 of its header.
+enum Fingerprint {
+    /// The fingerprint of a safetensors file: the header that is hashed is its length field and its JSON.
+    static func make(_ path: FilePath, wholeFile: Bool) throws -> InputFingerprint {
+        let file = try InputFile(path: path)
+        let lengthBytes = try file.bytes(0..<min(8, file.size))
+        let length = lengthBytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        let headerEnd = Int(clamping: min(UInt64(file.size), length.addingReportingOverflow(8).partialValue))
+        return InputFingerprint(
+            path: path.string, size: file.size, headerSHA256: try sha256(file, bytes: headerEnd),
+            sha256: wholeFile ? try sha256(file, bytes: file.size) : nil)
+    }
+
+    /// The SHA-256 of a file's first bytes, in hexadecimal.
+    private static func sha256(_ file: InputFile, bytes: Int) throws -> String {
+        var hash = SHA256()
+        let step = 1 << 20
+        for start in stride(from: 0, to: bytes, by: step) {
+            hash.update(data: try file.bytes(start..<min(start + step, bytes)))
+        }
+        return hash.finalize().map { byte in
+            let digits = String(byte, radix: 16)
+            return digits.count < 2 ? "0" + digits : digits
+        }.joined()
+    }
+}

@@ -1,0 +1,86 @@
+import Adapters
+import Quantization
+import Reports
+import Tensors
+
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// Makes the report of a conversion from the figures that its tensors left.
+struct ReportBuilder {
+    let plan: PipelinePlan
+    /// The figures of each tensor of the input.
+    let figures: [TensorFigures]
+    let inputs: [InputFingerprint]
+    let seconds: Double
+
+    func report() -> ConversionReport {
+        ConversionReport(
+            toolVersion: qconvVersion, spec: plan.spec.normalized, inputs: inputs,
+            adapters: plan.model.adapters.map {
+                AdapterReport(path: $0.pathInSpec, weight: $0.weight, modulesMatched: $0.matches.count)
+            },
+            outputs: plan.model.outputs.indices.map(outputReport), warnings: plan.model.warnings,
+            run: RunFacts(
+                seconds: seconds, peakMemoryBytes: ReportBuilder.peakMemory, threads: plan.resources.threads))
+    }
+
+    private func outputReport(_ output: Int) -> OutputReport {
+        let planned = plan.model.outputs[output]
+        return OutputReport(
+            path: planned.spec.pathInSpec, format: planned.format.rawValue,
+            tensors: plan.model.tensors.indices.map { tensorReport($0, in: output) })
+    }
+
+    private func tensorReport(_ index: Int, in output: Int) -> TensorReport {
+        let planned = plan.model.tensors[index]
+        let before = plan.model.input.reader.tensors[planned.source]
+        let after = plan.model.outputs[output].tensors[index]
+        let position = planned.operations.firstIndex { ($0 as? Emit)?.output == output } ?? 0
+        let earlier = planned.operations[..<position]
+        guard let emitted = figures[index].emitted[output], earlier.contains(where: { !($0 is Emit) }) else {
+            return emptyOrUntouched(before, after, hasOperations: earlier.contains { !($0 is Emit) })
+        }
+        return TensorReport(
+            name: after.name, shape: after.shape, before: before.encoding, after: after.encoding, sums: emitted.sums,
+            codesChanged: emitted.changedCodes, hasUpdate: earlier.contains { !$0.updates.isEmpty },
+            rounding: figures[index].roundings[..<position].last { $0 != nil }?.map(ReportBuilder.name(of:)))
+    }
+
+    /// The report of a tensor that left no figures: one without elements, or one that was copied.
+    private func emptyOrUntouched(_ before: LogicalTensor, _ after: LogicalTensor, hasOperations: Bool) -> TensorReport
+    {
+        guard hasOperations else { return .untouched(before) }
+        return TensorReport(
+            name: after.name, shape: after.shape, before: before.encoding, after: after.encoding, sums: ErrorSums())
+    }
+
+    private static func name(of rule: RoundingRule) -> TensorReport.Rounding {
+        switch rule {
+        case .nearest: .nearest
+        case .stochastic: .stochastic
+        }
+    }
+
+    /// The most memory this process has had resident, in bytes.
+    private static var peakMemory: Int? {
+        var usage = rusage()
+        guard getrusage(ReportBuilder.thisProcess, &usage) == 0 else { return nil }
+        #if canImport(Darwin)
+        return usage.ru_maxrss  // bytes
+        #else
+        return usage.ru_maxrss * 1024  // kibibytes
+        #endif
+    }
+
+    #if canImport(Darwin)
+    private static let thisProcess = RUSAGE_SELF
+    #else
+    private static let thisProcess = RUSAGE_SELF.rawValue
+    #endif
+}

@@ -1,0 +1,86 @@
+import Adapters
+import Quantization
+import Reports
+import Tensors
+
+/// What a step does to the data of one tensor, chunk by chunk.
+///
+/// Operations are pure: the result depends on the tensor, the chunk's range and the facts alone, never on which thread runs
+/// it or on how the tensor is cut.
+protocol TensorOperation: Sendable {
+    /// The tensor's encoding afterwards.
+    var result: Encoding { get }
+    /// The updates that this operation merges.
+    var updates: [PendingUpdate] { get }
+    /// What must be known of the whole tensor, in this order, before any chunk can go through.
+    var preparations: [Preparation] { get }
+
+    /// Takes a chunk to the new encoding.
+    func apply(to chunk: Chunk, facts: OperationFacts) throws
+
+    /// Looks at a chunk, which has gone through all earlier operations, for a preparation.
+    func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation]
+
+    /// Draws the conclusion of a preparation from all its observations.
+    func conclude(_ preparation: Preparation, from observations: FoldedObservations, into facts: inout OperationFacts)
+
+    /// The rounding that codes were made with, for the report; `nil` when this operation makes no codes.
+    func roundingUsed(_ facts: OperationFacts) -> RoundingRule?
+}
+
+extension TensorOperation {
+    var updates: [PendingUpdate] { [] }
+    var preparations: [Preparation] { [] }
+    func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] { [] }
+    func roundingUsed(_ facts: OperationFacts) -> RoundingRule? { nil }
+
+    func conclude(_ preparation: Preparation, from observations: FoldedObservations, into facts: inout OperationFacts) {
+        if preparation == .scaleMean { facts.concludeScaleMean(from: observations) }
+    }
+}
+
+/// Something about a whole tensor that an operation must know beforehand.
+enum Preparation: Hashable, Sendable {
+    /// Whether nearest rounding keeps enough of the update, judged on a sample of the tensor's granules.
+    case roundingSample
+    /// The mean of the scales: the offset of double quantization.
+    case scaleMean
+}
+
+/// What one granule contributes to a preparation; folded in the order of the tensor.
+enum Observation: Sendable {
+    case sums(ErrorSums)
+    case scales(sum: Double, count: Int)
+}
+
+/// What is known of a tensor for one operation while its chunks are processed.
+struct OperationFacts: Sendable {
+    /// The factors of the updates to merge, and what to multiply their product with: scaling × the adapter's weight.
+    var factors: [LowRankFactors] = []
+    /// The rounding decided by a sample.
+    var rounding: RoundingRule?
+    /// The mean of the scales.
+    var scaleOffset: Float?
+
+    /// The mean is taken in float64; torch adds in float32, so the last bit may differ from bitsandbytes'.
+    mutating func concludeScaleMean(from observations: FoldedObservations) {
+        let count = observations.scaleCount
+        scaleOffset = count == 0 ? 0 : Float(observations.scaleSum / Double(count))
+    }
+}
+
+/// Observations added up in the order of the tensor.
+struct FoldedObservations: Sendable {
+    var sums = ErrorSums()
+    var scaleSum = 0.0
+    var scaleCount = 0
+
+    mutating func add(_ observation: Observation) {
+        switch observation {
+        case .sums(let next): sums.merge(next)
+        case .scales(let sum, let count):
+            scaleSum += sum
+            scaleCount += count
+        }
+    }
+}

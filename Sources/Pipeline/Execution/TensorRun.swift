@@ -1,0 +1,94 @@
+import Quantization
+import Reports
+
+/// The state of one tensor while its chunks are processed. The scheduler guards it.
+struct TensorRun: Sendable {
+    let program: TensorProgram
+    /// What each operation knows of the tensor.
+    var facts: [OperationFacts]
+    private(set) var phaseIndex = 0
+    private var nextJob = 0
+    private var finishedJobs = 0
+    /// Results that arrived before those of an earlier job, by job.
+    private var waiting: [Int: JobResult] = [:]
+    private var nextToFold = 0
+    private var folded = FoldedObservations()
+    /// The figures of each output so far, by output.
+    private(set) var emitted: [Int: EmittedFigures] = [:]
+
+    init(program: TensorProgram, facts: [OperationFacts]) {
+        self.program = program
+        self.facts = facts
+        skipEmptyPhases()
+    }
+
+    var phase: TensorProgram.Phase? {
+        phaseIndex < program.phases.count ? program.phases[phaseIndex] : nil
+    }
+
+    var isFinished: Bool { phase == nil }
+
+    /// A job nobody works on yet, if the current phase has one left.
+    mutating func claimJob() -> Int? {
+        guard let phase, nextJob < program.jobCount(phase) else { return nil }
+        defer { nextJob += 1 }
+        return nextJob
+    }
+
+    /// Takes a job's result. Results are folded in the order of the tensor, whatever the order they arrive in: this is what
+    /// makes every figure independent of threads.
+    mutating func finish(job: Int, with result: JobResult) {
+        waiting[job] = result
+        while let next = waiting.removeValue(forKey: nextToFold) {
+            fold(next)
+            nextToFold += 1
+        }
+        finishedJobs += 1
+        if let phase, finishedJobs == program.jobCount(phase) { endPhase() }
+    }
+
+    private mutating func fold(_ result: JobResult) {
+        for observation in result.observations { folded.add(observation) }
+        for emission in result.emissions {
+            emitted[emission.output, default: EmittedFigures(tensor: emission.tensor)].add(emission)
+        }
+    }
+
+    private mutating func endPhase() {
+        if case .prepare(let preparation, let operation) = phase {
+            program.operations[operation].conclude(preparation, from: folded, into: &facts[operation])
+        }
+        folded = FoldedObservations()
+        phaseIndex += 1
+        nextJob = 0
+        finishedJobs = 0
+        nextToFold = 0
+        skipEmptyPhases()
+    }
+
+    /// A tensor without elements has phases without jobs.
+    private mutating func skipEmptyPhases() {
+        if let phase, program.jobCount(phase) == 0 { endPhase() }
+    }
+}
+
+/// What a worker brings back from one job.
+struct JobResult: Sendable {
+    var observations: [Observation] = []
+    var emissions: [Emission] = []
+    var bytesRead = 0
+}
+
+/// The figures of one tensor in one output.
+struct EmittedFigures: Sendable {
+    let tensor: Int
+    var sums = ErrorSums()
+    var changedCodes: Int?
+
+    init(tensor: Int) { self.tensor = tensor }
+
+    mutating func add(_ emission: Emission) {
+        for next in emission.sums { sums.merge(next) }
+        if let changed = emission.changedCodes { changedCodes = (changedCodes ?? 0) + changed }
+    }
+}

@@ -1,0 +1,100 @@
+import Adapters
+import Checkpoints
+import Reports
+import Tensors
+
+/// Does jobs, one after the other, with memory of its own.
+final class TensorWorker {
+    private let model: PlannedModel
+    private let programs: [TensorProgram]
+    private let writers: [any CheckpointWriter]
+    private let chunk: Chunk
+    private let copyBuffer: UnsafeMutableRawBufferPointer
+
+    init(model: PlannedModel, programs: [TensorProgram], writers: [any CheckpointWriter], chunkCapacity: Int) {
+        self.model = model
+        self.programs = programs
+        self.writers = writers
+        chunk = Chunk(capacity: chunkCapacity, writers: writers)
+        copyBuffer = .allocate(byteCount: TensorProgram.copyBytes, alignment: 64)
+    }
+
+    deinit {
+        copyBuffer.deallocate()
+    }
+
+    /// Works until the scheduler has nothing left.
+    ///
+    /// - Parameter onProgress: Told how many bytes of input all workers have converted, after each job.
+    func run(_ scheduler: Scheduler, onProgress: (Int) -> Void) {
+        while let job = scheduler.next() {
+            do {
+                switch job {
+                case .open(let tensor):
+                    scheduler.opened(tensor: tensor, facts: try facts(of: programs[tensor]))
+                case .work(let tensor, let phase, let facts, let job):
+                    let result = try work(programs[tensor], phase, facts, job)
+                    scheduler.finished(tensor: tensor, job: job, result: result)
+                    if result.bytesRead > 0 { onProgress(scheduler.progress) }
+                }
+            } catch {
+                scheduler.failed(error)
+            }
+        }
+    }
+
+    /// Loads the factors of every update that the tensor's operations merge.
+    private func facts(of program: TensorProgram) throws -> [OperationFacts] {
+        try program.operations.map { operation in
+            let factors = try operation.updates.map { update in
+                let attached = model.adapters[update.adapter]
+                return try attached.adapter.factors(ofModule: update.module).scaled(by: attached.weight)
+            }
+            return OperationFacts(factors: factors)
+        }
+    }
+
+    private func work(
+        _ program: TensorProgram, _ phase: TensorProgram.Phase, _ facts: [OperationFacts], _ job: Int
+    ) throws -> JobResult {
+        switch phase {
+        case .copy:
+            return try copy(program, job: job)
+        case .prepare(let preparation, let operation):
+            try load(program, phase, job)
+            for earlier in 0..<operation where !(program.operations[earlier] is Emit) {
+                try program.operations[earlier].apply(to: chunk, facts: facts[earlier])
+            }
+            let observations = try program.operations[operation].observe(
+                preparation, in: chunk, facts: facts[operation])
+            return JobResult(observations: observations)
+        case .convert:
+            try load(program, phase, job)
+            for (operation, facts) in zip(program.operations, facts) {
+                try operation.apply(to: chunk, facts: facts)
+            }
+            let bits = program.input.parts.reduce(0) { $0 + $1.byteCount } * 8 / max(1, program.input.elementCount)
+            return JobResult(emissions: chunk.emissions, bytesRead: chunk.count * bits / 8)
+        }
+    }
+
+    private func load(_ program: TensorProgram, _ phase: TensorProgram.Phase, _ job: Int) throws {
+        try chunk.load(
+            program.elements(phase, job: job), ofTensor: program.source, from: model.input.reader,
+            granule: program.granule)
+    }
+
+    /// Moves bytes that nothing changes.
+    private func copy(_ program: TensorProgram, job: Int) throws -> JobResult {
+        guard let (part, range) = program.bytes(job: job) else { return JobResult() }
+        let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
+        try model.input.reader.read(part, ofTensor: program.source, at: range.lowerBound, into: buffer)
+        var emissions: [Emission] = []
+        for case let emit as Emit in program.operations {
+            try writers[emit.output].write(
+                UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor, at: range.lowerBound)
+            emissions.append(Emission(output: emit.output, tensor: emit.tensor, sums: [], changedCodes: nil))
+        }
+        return JobResult(emissions: emissions, bytesRead: range.count)
+    }
+}

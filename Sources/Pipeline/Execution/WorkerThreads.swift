@@ -1,0 +1,62 @@
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// Runs `body` on a number of threads at once and waits for all of them.
+///
+/// Plain threads, because workers block on files: Swift's cooperative pool must not be blocked, and has as many threads as
+/// cores, not as many as asked for.
+func runOnThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+    var threads: [pthread_t] = []
+    for index in 1..<max(count, 1) {
+        let start = Unmanaged.passRetained(ThreadStart(index: index, body: body))
+        #if canImport(Darwin)
+        var thread: pthread_t?
+        let status = pthread_create(&thread, nil, threadEntry, start.toOpaque())
+        #else
+        var thread = pthread_t()
+        let status = pthread_create(&thread, nil, threadEntry, start.toOpaque())
+        #endif
+        guard status == 0 else {
+            start.release()  // fewer threads do the same work
+            break
+        }
+        #if canImport(Darwin)
+        if let thread { threads.append(thread) }
+        #else
+        threads.append(thread)
+        #endif
+    }
+    body(0)
+    for thread in threads { pthread_join(thread, nil) }
+}
+
+private final class ThreadStart: Sendable {
+    let index: Int
+    let body: @Sendable (Int) -> Void
+
+    init(index: Int, body: @escaping @Sendable (Int) -> Void) {
+        self.index = index
+        self.body = body
+    }
+}
+
+#if canImport(Darwin)
+private func threadEntry(_ argument: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+    runThread(argument)
+}
+#else
+private func threadEntry(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    argument.flatMap(runThread)
+}
+#endif
+
+private func runThread(_ argument: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+    let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
+    start.body(start.index)
+    return nil
+}

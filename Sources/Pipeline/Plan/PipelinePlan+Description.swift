@@ -1,0 +1,108 @@
+import Adapters
+import LosslessJSON
+import Reports
+import Tensors
+
+extension PipelinePlan {
+    /// The plan as JSON.
+    public var json: JSONValue {
+        [
+            "spec": spec.normalized,
+            "tensors": .array(tensorsAsJSON),
+            "adapters": .array(model.adapters.map(PipelinePlan.json(of:))),
+            "outputs": .array(
+                zip(model.outputs, resources.bytesWritten).map { output, bytes in
+                    [
+                        "path": .string(output.spec.path.string), "format": .string(output.format.rawValue),
+                        "bytes": .int(bytes),
+                        "free_disk": DiskSpace.free(at: output.spec.path).map { .int($0) } ?? .null,
+                    ]
+                }),
+            "bytes_read": .int(resources.bytesRead),
+            "peak_memory": .int(resources.peakMemory),
+            "threads": .int(resources.threads),
+            "warnings": .array(model.warnings.map { .string($0) }),
+        ]
+    }
+
+    private var tensorsAsJSON: [JSONValue] {
+        model.tensors.map { planned in
+            let before = model.input.reader.tensors[planned.source]
+            return [
+                "name": .string(before.name), "shape": .array(before.shape.map { .int($0) }),
+                "before": .string(before.encoding.label),
+                "outputs": .array(model.outputs.map { .string($0.tensors[planned.source].encoding.label) }),
+                "untouched": .bool(!planned.operations.contains { !($0 is Emit) }),
+            ]
+        }
+    }
+
+    private static func json(of attached: AttachedAdapter) -> JSONValue {
+        let modules = attached.adapter.modules
+        return [
+            "path": .string(attached.pathInSpec), "weight": .double(attached.weight),
+            "modules": .array(
+                attached.matches.map { match in
+                    let module = modules[match.module]
+                    return [
+                        "module": .string(module.name), "rank": .int(module.rank),
+                        "scaling": .double(module.scaling),
+                        "effective_scaling": .double(module.scaling * attached.weight),
+                    ]
+                }),
+        ]
+    }
+
+    /// The plan as text: the steps, what happens to the tensors, the adapters' modules, and what it takes.
+    public func text(width: Int) -> String {
+        var lines = ["input   \(spec.input)"]
+        for (index, step) in (spec.normalized["steps"]?.array ?? []).enumerated() {
+            lines.append("step \(index + 1)  \(PipelinePlan.describe(step))")
+        }
+        for (output, bytes) in zip(model.outputs, resources.bytesWritten) {
+            let free = DiskSpace.free(at: output.spec.path).map { "; \(Format.bytes($0)) free there" } ?? ""
+            lines.append("output  \(output.spec.path) (\(output.format.rawValue), \(Format.bytes(bytes))\(free))")
+        }
+        lines.append(
+            "takes   \(Format.bytes(resources.bytesRead)) to read, \(resources.threads) threads, \(Format.bytes(resources.peakMemory)) of memory for data"
+        )
+        lines += adapterLines
+        lines += ["", "tensors"] + tensorLines(width: width)
+        lines += model.warnings.map { "warning: \($0)" }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private static func describe(_ step: JSONValue) -> String {
+        let keys = (step.object ?? [:]).elements.filter { $0.key != "op" }
+            .map { "\($0.key) \($0.value.string ?? $0.value.serialized(.pythonOneLine))" }
+        return ([step["op"]?.string ?? ""] + keys).joined(separator: ", ")
+    }
+
+    private var adapterLines: [String] {
+        model.adapters.flatMap { attached -> [String] in
+            let modules = attached.adapter.modules
+            var lines = [
+                "", "adapter \(attached.pathInSpec): \(attached.matches.count) of \(modules.count) modules matched",
+            ]
+            lines += attached.matches.map { match in
+                let module = modules[match.module]
+                return "  \(module.name)  r \(module.rank)  scaling \(Format.significant(module.scaling * attached.weight))"
+            }
+            return lines
+        }
+    }
+
+    private func tensorLines(width: Int) -> [String] {
+        let labels = model.tensors.map { planned in
+            ([model.input.reader.tensors[planned.source].encoding.label]
+                + model.outputs.map { $0.tensors[planned.source].encoding.label }).joined(separator: " -> ")
+        }
+        let labelWidth = labels.map(\.count).max() ?? 0
+        return zip(model.tensors, labels).map { planned, label in
+            let untouched = !planned.operations.contains { !($0 is Emit) }
+            let padding = String(repeating: " ", count: labelWidth - label.count)
+            let shape = planned.tensor.shape.map(String.init).joined(separator: "×")
+            return "  \(label)\(padding)  \(planned.tensor.name) [\(shape)]\(untouched ? "  copied" : "")"
+        }
+    }
+}

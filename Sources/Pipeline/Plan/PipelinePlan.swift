@@ -1,0 +1,82 @@
+import Checkpoints
+import LosslessJSON
+import SystemPackage
+import Tensors
+
+/// A spec that has been checked against its input: everything that will be done, from headers alone.
+public struct PipelinePlan: Sendable {
+    public let spec: PipelineSpec
+    public let model: PlannedModel
+    public let resources: ResourcePlan
+    let programs: [TensorProgram]
+
+    /// Plans a conversion. Nothing is written.
+    ///
+    /// - Parameter force: Whether existing outputs may be replaced.
+    /// - Throws: ``PlanError`` and the errors of the formats when the conversion cannot work.
+    public init(spec: PipelineSpec, options: PipelineOptions) throws {
+        let input = try ModelDirectory(path: spec.input)
+        var model = PlannedModel(input: input)
+        for (index, stage) in spec.steps.enumerated() {
+            try stage.plan(&model, place: StageRegistry.place(index + 1, type(of: stage).op))
+        }
+        if let output = spec.output { try model.addOutput(output, place: "output") }
+        try model.checkPendingUpdates(spec: spec)
+
+        let targetChunk = ResourcePlan.targetChunkElements
+        let programs = model.tensors.map {
+            TensorProgram(
+                source: $0.source, input: input.reader.tensors[$0.source], operations: $0.operations,
+                targetChunkElements: targetChunk)
+        }
+        self.spec = spec
+        self.model = model
+        self.programs = programs
+        resources = try ResourcePlan(model: model, programs: programs, options: options)
+        try PipelinePlan.checkDestinations(spec: spec, model: model, options: options)
+        try resources.checkDiskSpace(model)
+    }
+
+    /// The config.json of an output; `nil` when the input has none.
+    func configuration(of output: PlannedOutput) -> ModelConfig? {
+        model.input.config?.describing(output.tensors)
+    }
+
+    /// Refuses destinations that would destroy something.
+    private static func checkDestinations(
+        spec: PipelineSpec, model: PlannedModel, options: PipelineOptions
+    ) throws {
+        let inputs = [spec.input] + model.adapters.map(\.adapter.directory)
+        for output in model.outputs {
+            try OutputDestination(output.spec.path).check(force: options.force, inputs: inputs)
+        }
+        for path in [spec.report.json, spec.report.csv].compactMap({ $0 }) {
+            try OutputDestination(path).check(force: options.force, inputs: inputs)
+        }
+    }
+}
+
+/// How a pipeline is run; nothing here changes what it writes.
+public struct PipelineOptions: Sendable {
+    /// Replace existing outputs.
+    public var force = false
+    /// Worker threads; `nil`: one a core.
+    public var threads: Int?
+    /// The most memory for data in flight, in bytes.
+    public var memory = 256 << 20
+    /// Add the SHA-256 of whole input files to their fingerprints.
+    public var hashFiles = false
+
+    public init() {}
+}
+
+extension PlannedModel {
+    /// Refuses to drop an attached update silently.
+    func checkPendingUpdates(spec: PipelineSpec) throws(PlanError) {
+        guard spec.output == nil, let waiting = tensors.first(where: { !$0.pendingUpdates.isEmpty }) else { return }
+        throw PlanError(
+            place: "spec",
+            problem: "the update of \"\(waiting.tensor.name)\" is attached but never merged and written",
+            remedy: "add a merge and an \"output\"")
+    }
+}

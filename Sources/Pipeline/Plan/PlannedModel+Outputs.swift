@@ -1,0 +1,49 @@
+import SystemPackage
+import Tensors
+
+extension PlannedModel {
+    /// Plans to write the model as it stands.
+    ///
+    /// - Throws: ``PlanError`` when the format cannot hold it, or an attached update would be lost.
+    mutating func addOutput(_ spec: OutputSpec, place: String) throws(PlanError) {
+        if let waiting = tensors.first(where: { !$0.pendingUpdates.isEmpty }) {
+            throw PlanError(
+                place: place,
+                problem: "the update of \"\(waiting.tensor.name)\" is attached but not merged, and would be lost",
+                remedy: "put \"merge-in-4bit\" or \"dequantize-merge\" before it")
+        }
+        let anyQuantized = tensors.contains { $0.tensor.encoding.blockQuantization != nil }
+        let format = spec.format ?? (anyQuantized ? .bitsandbytes : .safetensors)
+        switch format {
+        case .safetensors where anyQuantized:
+            throw PlanError(
+                place: place, problem: "the format safetensors holds dense tensors only, and some are 4-bit here",
+                remedy: "use \"format\": \"bitsandbytes\", or put \"dequantize\" before it")
+        case .bitsandbytes where !anyQuantized:
+            throw PlanError(
+                place: place, problem: "the format bitsandbytes holds 4-bit tensors, and none is 4-bit here",
+                remedy: "use \"format\": \"safetensors\", or put \"quantize\" before it")
+        default: break
+        }
+        if spec.isSingleFile, spec.maximumShardSize != nil {
+            throw PlanError(
+                place: place, problem: "\"max_shard_size\" needs a directory, and \"path\" names one file",
+                remedy: "drop the .safetensors from \"path\", or drop \"max_shard_size\"")
+        }
+        if outputs.contains(where: { $0.spec.path == spec.path }) {
+            throw PlanError(
+                place: place, problem: "two outputs have the path \(spec.path)", remedy: "give each a path of its own")
+        }
+        for index in tensors.indices {
+            tensors[index].operations.append(
+                Emit(
+                    output: outputs.count, tensor: index, encoding: tensors[index].tensor.encoding,
+                    isUntouched: !tensors[index].operations.contains { !($0 is Emit) },
+                    tensorName: tensors[index].tensor.name, place: place))
+        }
+        outputs.append(
+            PlannedOutput(
+                spec: spec, format: format, tensors: tensors.map(\.tensor),
+                offsetProducers: tensors.map(\.offsetProducer), place: place))
+    }
+}

@@ -1,0 +1,119 @@
+import Adapters
+import Checkpoints
+import LosslessJSON
+import Quantization
+import SystemPackage
+import Tensors
+
+/// The model as it would stand after the steps planned so far: descriptions only, no data.
+///
+/// Every stage changes it in turn, so a spec that cannot work fails here, before a byte is written.
+public struct PlannedModel: Sendable {
+    public let input: ModelDirectory
+    public var tensors: [PlannedTensor]
+    public var adapters: [AttachedAdapter] = []
+    public var outputs: [PlannedOutput] = []
+    /// What a user should know although the conversion can go on.
+    public var warnings: [String] = []
+
+    public init(input: ModelDirectory) {
+        self.input = input
+        tensors = input.reader.tensors.enumerated().map { PlannedTensor(source: $0.offset, tensor: $0.element) }
+    }
+
+    /// The indices of the tensors that a stage's default or its `include` and `exclude` globs select.
+    ///
+    /// - Throws: ``PlanError`` when a glob matches no tensor at all.
+    func select(
+        _ filter: NameFilter, place: String, default isDefault: (PlannedTensor) -> Bool
+    ) throws(PlanError) -> [Int] {
+        for glob in filter.include + filter.exclude
+        where !tensors.contains(where: { glob.matches(tensorName: $0.tensor.name) }) {
+            throw PlanError(
+                place: place, problem: "the pattern \"\(glob.pattern)\" matches no tensor",
+                remedy: "patterns are compared to whole names such as \"\(tensors.first?.tensor.name ?? "")\"; * stands for any characters"
+            )
+        }
+        return tensors.indices.filter { index in
+            let name = tensors[index].tensor.name
+            guard !filter.exclude.contains(where: { $0.matches(tensorName: name) }) else { return false }
+            return filter.include.isEmpty
+                ? isDefault(tensors[index]) : filter.include.contains { $0.matches(tensorName: name) }
+        }
+    }
+}
+
+/// A tensor on its way through the steps.
+public struct PlannedTensor: Sendable {
+    /// Index into the input's tensors.
+    public let source: Int
+    /// The tensor as it stands after the operations so far.
+    public var tensor: LogicalTensor
+    /// Whether the input stores it in 4 bits.
+    public let wasBlockQuantized: Bool
+    /// Updates that adapters have put beside the weight and that no step has merged yet.
+    public var pendingUpdates: [PendingUpdate] = []
+    /// What the executor does to each chunk, in order.
+    var operations: [any TensorOperation] = []
+    /// The operation that makes the offset of the current double-quantized scales; `nil` when it comes from the input.
+    var offsetProducer: Int?
+
+    init(source: Int, tensor: LogicalTensor) {
+        self.source = source
+        self.tensor = tensor
+        wasBlockQuantized = tensor.encoding.blockQuantization != nil
+    }
+
+    /// Adds an operation and notes the encoding it leads to.
+    mutating func append(_ operation: any TensorOperation) {
+        if let quantization = operation.result.blockQuantization, quantization.doubleQuantization != nil {
+            if operation.preparations.contains(.scaleMean) { offsetProducer = operations.count }
+        } else {
+            offsetProducer = nil
+        }
+        tensor.encoding = operation.result
+        operations.append(operation)
+    }
+}
+
+/// An update that stands beside a weight until a step merges it.
+public struct PendingUpdate: Hashable, Sendable {
+    /// Index into ``PlannedModel/adapters``.
+    public let adapter: Int
+    /// Index into the adapter's modules.
+    public let module: Int
+}
+
+/// An adapter that a step has attached.
+public struct AttachedAdapter: Sendable {
+    public let adapter: LoRAAdapter
+    /// What the user multiplies this adapter's updates with.
+    public let weight: Double
+    /// The adapter's path as the spec has it.
+    public let pathInSpec: String
+    /// The tensors that its modules update.
+    public let matches: [LoRAMatch]
+}
+
+/// A model that will be written: after the last step, or by `save` on the way.
+public struct PlannedOutput: Sendable {
+    public let spec: OutputSpec
+    public let format: OutputFormat
+    /// The tensors as they are written, in the order of the input.
+    public let tensors: [LogicalTensor]
+    /// For each tensor the operation that makes the offset of its double-quantized scales, if one does.
+    let offsetProducers: [Int?]
+    /// Where in the spec it is asked for.
+    public let place: String
+}
+
+/// Why a spec that is well-formed cannot work on its input.
+public struct PlanError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// Where in the spec: `step 2 (merge-in-4bit)`.
+    public let place: String
+    public let problem: String
+    /// The way out.
+    public let remedy: String
+
+    public var description: String { "\(place): \(problem); \(remedy)" }
+}

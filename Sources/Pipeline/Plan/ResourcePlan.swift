@@ -1,0 +1,91 @@
+import Checkpoints
+import SystemPackage
+import Tensors
+
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// What a conversion needs of the machine, known before it starts.
+public struct ResourcePlan: Sendable {
+    /// Worker threads that will run: fewer than asked for when the memory budget holds no more.
+    public let threads: Int
+    /// Bytes of input tensor data that will be read once.
+    public let bytesRead: Int
+    /// Bytes that each output will take.
+    public let bytesWritten: [Int]
+    /// The most memory for data in flight: chunks, and the factors of open tensors, in bytes.
+    public let peakMemory: Int
+    let chunkCapacity: Int
+    /// Tensors in progress at once.
+    let openTensors: Int
+
+    /// Elements that a chunk aims at: few enough for a core's own cache, enough that a system call costs nothing.
+    static let targetChunkElements = 65536
+
+    init(model: PlannedModel, programs: [TensorProgram], options: PipelineOptions) throws(PlanError) {
+        let capacity = programs.lazy.filter { !$0.isCopy }.map(\.chunkElements).max() ?? 0
+        let perThread = capacity * Chunk.bytesPerElement + TensorProgram.copyBytes
+        let factorBytes = model.tensors.map { model.factorBytes($0) }.max() ?? 0
+        let asked = max(1, options.threads ?? ResourcePlan.coreCount)
+        let affordable = options.memory / (perThread + 2 * factorBytes)
+        guard affordable >= 1 else {
+            throw PlanError(
+                place: "--memory", problem: "\(options.memory) bytes are not enough for this conversion",
+                remedy: "give it at least \((perThread + 2 * factorBytes + (1 << 20) - 1) >> 20)MiB")
+        }
+        threads = min(asked, affordable)
+        openTensors = threads + 1
+        chunkCapacity = capacity
+        peakMemory = threads * perThread + openTensors * factorBytes
+        bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
+        bytesWritten = model.outputs.map { output in
+            output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
+        }
+    }
+
+    /// The cores this process may run on.
+    static var coreCount: Int {
+        #if os(Linux)
+        var set = cpu_set_t()
+        if sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 {
+            let count = withUnsafeBytes(of: &set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
+            if count > 0 { return count }
+        }
+        #endif
+        return max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    }
+
+    /// Refuses to start what cannot fit on the disk.
+    func checkDiskSpace(_ model: PlannedModel) throws(PlanError) {
+        var needed: [FilePath: Int] = [:]
+        for (output, bytes) in zip(model.outputs, bytesWritten) {
+            needed[output.spec.path.removingLastComponent(), default: 0] += bytes
+        }
+        for (directory, bytes) in needed {
+            guard let free = DiskSpace.free(at: directory), free < bytes else { continue }
+            throw PlanError(
+                place: "output",
+                problem: "\(directory) has \(free >> 20) MiB free, and \(max(1, bytes >> 20)) MiB will be written",
+                remedy: "free some space, or give another \"path\"")
+        }
+    }
+}
+
+extension PlannedModel {
+    /// Bytes of the float32 factors of all updates that a tensor's operations merge.
+    func factorBytes(_ tensor: PlannedTensor) -> Int {
+        let shape = tensor.tensor.shape
+        guard shape.count == 2 else { return 0 }
+        return tensor.operations.reduce(0) { total, operation in
+            operation.updates.reduce(total) { total, update in
+                let rank = adapters[update.adapter].adapter.modules[update.module].rank
+                return total + rank * (shape[0] + shape[1]) * 4
+            }
+        }
+    }
+}

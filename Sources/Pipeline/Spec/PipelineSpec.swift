@@ -1,0 +1,156 @@
+import LosslessJSON
+import OrderedCollections
+import SystemPackage
+import Tensors
+
+/// A conversion as its user wrote it: an input, steps, an output and reports.
+public struct PipelineSpec: Sendable {
+    /// The spec's file; relative paths are relative to its directory.
+    public let file: FilePath
+    public let input: FilePath
+    public let steps: [any Stage]
+    /// `nil` when only `save` steps write.
+    public let output: OutputSpec?
+    public let report: ReportSpec
+    /// The spec with every default filled in, paths as written.
+    public let normalized: JSONValue
+
+    /// Reads and checks a spec.
+    ///
+    /// - Throws: ``SpecError`` naming the step, the key and what would be right; ``FileError`` when the file cannot be
+    ///   read.
+    public init(file: FilePath) throws {
+        let input = try InputFile(path: file)
+        guard input.size <= PipelineSpec.maximumSize else {
+            throw SpecError(
+                file: file, place: nil, problem: "is \(input.size) bytes long, which is no spec",
+                remedy: "give the JSON file that describes the conversion, not a model file")
+        }
+        try self.init(text: try input.bytes(0..<input.size), file: file)
+    }
+
+    /// Reads and checks a spec from the bytes of its JSON.
+    ///
+    /// - Parameter file: The spec's path, from which relative paths are resolved.
+    public init(text: some Collection<UInt8>, file: FilePath) throws(SpecError) {
+        do throws(SpecError) {
+            let document: JSONValue
+            do {
+                document = try JSONValue(parsing: text)
+            } catch {
+                throw SpecError(place: nil, problem: "not valid JSON: \(error)")
+            }
+            try self.init(document: document, file: file)
+        } catch {
+            var located = error
+            located.file = file
+            throw located
+        }
+    }
+
+    private init(document: JSONValue, file: FilePath) throws(SpecError) {
+        let directory = file.removingLastComponent()
+        let members = try SpecObject(
+            document, keys: PipelineSpec.keys, place: "spec", extraKeys: ["steps", "$schema"])
+        guard let stepList = document["steps"]?.array else {
+            throw SpecError(
+                place: "spec", problem: "the key \"steps\" is missing or no list",
+                remedy: "it must be a list of objects such as {\"op\": \"dequantize\"}")
+        }
+        var steps: [any Stage] = []
+        var normalizedSteps: [JSONValue] = []
+        for (index, step) in stepList.enumerated() {
+            let (stage, normalized) = try StageRegistry.stage(from: step, number: index + 1, directory: directory)
+            steps.append(stage)
+            normalizedSteps.append(normalized)
+        }
+        self.file = file
+        self.steps = steps
+        input = directory.pushing(FilePath(try members.requiredString("input")))
+        output = try members.values["output"].map { (value) throws(SpecError) in
+            try OutputSpec(
+                SpecObject(value, keys: OutputSpec.keys, place: "output"), directory: directory)
+        }
+        report = try ReportSpec(
+            SpecObject(members.values["report"] ?? [:], keys: ReportSpec.keys, place: "report"), directory: directory)
+        guard output != nil || steps.contains(where: { $0 is SaveStage }) else {
+            throw SpecError(
+                place: "spec", problem: "nothing would be written",
+                remedy: "add \"output\": {\"path\": \"…\"} or a {\"op\": \"save\", \"path\": \"…\"} step")
+        }
+        var normalized: OrderedDictionary<String, JSONValue> = [:]
+        normalized["input"] = members.values["input"]
+        normalized["steps"] = .array(normalizedSteps)
+        normalized["output"] = members.values["output"]
+        normalized["report"] = members.values["report"]
+        self.normalized = .object(normalized)
+    }
+
+    /// No spec that a person wrote is longer.
+    private static let maximumSize = 16 << 20
+
+    /// The keys beside `steps`, whose objects each have the keys of their own operation.
+    static let keys: [SpecKey] = [
+        SpecKey(
+            "input", .string, required: true,
+            "The model to convert: a Hugging Face directory or a .safetensors file."),
+        SpecKey("output", .object(OutputSpec.keys), "Where the result of the last step goes."),
+        SpecKey("report", .object(ReportSpec.keys), "Where the report of every tensor's error goes."),
+    ]
+}
+
+/// Where a model is written, and how.
+public struct OutputSpec: Sendable {
+    public let path: FilePath
+    /// The path as it stands in the spec.
+    public let pathInSpec: String
+    /// `nil`: bitsandbytes when a tensor is 4-bit at that point, else safetensors.
+    public let format: OutputFormat?
+    /// The largest shard in bytes; `nil`: one file.
+    public let maximumShardSize: Int?
+
+    /// Whether the path names one file rather than a directory.
+    public var isSingleFile: Bool { path.extension == "safetensors" }
+
+    static let keys: [SpecKey] = [
+        SpecKey(
+            "path", .string, required: true,
+            "A directory to make, or a file whose name ends in .safetensors. Relative to the spec."),
+        SpecKey(
+            "format", .choice(OutputFormat.allCases.map(\.rawValue)),
+            "safetensors (dense tensors only) or bitsandbytes (4-bit tensors as transformers stores them). Default: what the tensors need."
+        ),
+        SpecKey(
+            "max_shard_size", .size,
+            "The largest file, as in transformers: decimal units (\"5GB\", \"300MB\"), or MiB, GiB. Default: one file."),
+    ]
+
+    init(_ object: SpecObject, directory: FilePath) throws(SpecError) {
+        pathInSpec = try object.requiredString("path")
+        path = directory.pushing(FilePath(pathInSpec))
+        format = object.string("format").flatMap(OutputFormat.init(rawValue:))
+        maximumShardSize = try object.size("max_shard_size")
+    }
+}
+
+/// The container a model is written in.
+public enum OutputFormat: String, CaseIterable, Sendable {
+    case safetensors
+    case bitsandbytes
+}
+
+/// Where reports go.
+public struct ReportSpec: Sendable {
+    public let json: FilePath?
+    public let csv: FilePath?
+
+    static let keys: [SpecKey] = [
+        SpecKey("json", .string, "A JSON file (formats/report.schema.json). Relative to the spec."),
+        SpecKey("csv", .string, "A CSV file, one row a tensor. Relative to the spec."),
+    ]
+
+    init(_ object: SpecObject, directory: FilePath) throws(SpecError) {
+        json = object.string("json").map { directory.pushing(FilePath($0)) }
+        csv = object.string("csv").map { directory.pushing(FilePath($0)) }
+    }
+}

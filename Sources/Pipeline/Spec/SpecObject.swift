@@ -1,0 +1,88 @@
+import Checkpoints
+import LosslessJSON
+import OrderedCollections
+
+/// An object of a spec that has been checked against its keys, with defaults filled in.
+public struct SpecObject: Sendable {
+    /// Where in the spec, for messages.
+    public let place: String
+    /// Every key that has a value or a default, in the order of their declaration.
+    public let values: OrderedDictionary<String, JSONValue>
+
+    /// Checks `value` against `keys`.
+    ///
+    /// - Parameter extraKeys: keys that somebody else has checked (`op`), allowed but not kept.
+    /// - Throws: ``SpecError`` for a missing, unknown or wrong key, naming what would be right.
+    public init(_ value: JSONValue, keys: [SpecKey], place: String, extraKeys: [String] = []) throws(SpecError) {
+        guard let members = value.object else {
+            throw SpecError(place: place, problem: "must be an object, not \(value.kind)")
+        }
+        let names = keys.map(\.name)
+        for name in members.keys where !names.contains(name) && !extraKeys.contains(name) {
+            let hint = closestMatch(to: name, among: names).map { "did you mean \"\($0)\"? " } ?? ""
+            throw SpecError(
+                place: place, problem: "unknown key \"\(name)\"",
+                remedy: hint + "keys here: \(wordList(names, "and"))")
+        }
+        var values: OrderedDictionary<String, JSONValue> = [:]
+        for key in keys {
+            guard let given = members[key.name] else {
+                guard !key.isRequired else {
+                    throw SpecError(
+                        place: place, problem: "the key \"\(key.name)\" is missing",
+                        remedy: "it must be \(key.kind.expectation)")
+                }
+                if let defaultValue = key.defaultValue { values[key.name] = defaultValue }
+                continue
+            }
+            guard key.kind.accepts(given) else {
+                throw SpecError(
+                    place: place, problem: "\"\(key.name)\" is \(given.serialized(.pythonOneLine))",
+                    remedy: "it must be \(key.kind.expectation)")
+            }
+            if case .object(let inner) = key.kind {
+                let inside = try SpecObject(given, keys: inner, place: "\(place), \"\(key.name)\"")
+                values[key.name] = .object(inside.values)
+            } else {
+                values[key.name] = given
+            }
+        }
+        self.place = place
+        self.values = values
+    }
+
+    public func string(_ key: String) -> String? { values[key]?.string }
+    public func bool(_ key: String) -> Bool? { values[key]?.bool }
+    public func int(_ key: String) -> Int? { values[key]?.int }
+    public func double(_ key: String) -> Double? { values[key]?.double }
+    public func strings(_ key: String) -> [String]? { values[key]?.array?.compactMap(\.string) }
+
+    /// The string of a required key.
+    public func requiredString(_ key: String) throws(SpecError) -> String {
+        guard let value = string(key) else {
+            throw SpecError(place: place, problem: "the key \"\(key)\" is missing")
+        }
+        return value
+    }
+
+    /// One of an enumeration's cases, by its raw value.
+    public func choice<Value: RawRepresentable<String>>(_ key: String, _ type: Value.Type) throws(SpecError) -> Value {
+        guard let text = string(key), let value = Value(rawValue: text) else {
+            throw SpecError(
+                place: place, problem: "\"\(key)\" is \(values[key]?.serialized(.pythonOneLine) ?? "missing")")
+        }
+        return value
+    }
+
+    /// A size in bytes; `nil` when the key is absent.
+    public func size(_ key: String) throws(SpecError) -> Int? {
+        guard let value = values[key] else { return nil }
+        if let bytes = value.int { return bytes }
+        guard let text = value.string else { return nil }
+        do {
+            return try ByteSize(parsing: text).bytes
+        } catch {
+            throw SpecError(place: place, problem: "\"\(key)\": \(error)")
+        }
+    }
+}

@@ -1,0 +1,35 @@
+import Adapters
+import SystemPackage
+import Tensors
+
+/// `attach-adapter`: puts an adapter's updates beside the weights they belong to; the factors stay exact.
+struct AttachAdapterStage: Stage {
+    static let op = "attach-adapter"
+    static let summary =
+        "Puts the updates of a PEFT LoRA adapter beside the weights, for a later step to merge. May stand several times: all updates are summed before anything is rounded."
+    static let keys = [
+        SpecKey("path", .string, required: true, "The adapter's directory. Relative to the spec."),
+        SpecKey("weight", .number, default: 1.0, "What the adapter's updates are multiplied with."),
+    ]
+
+    let path: FilePath
+    let pathInSpec: String
+    let weight: Double
+
+    init(_ arguments: SpecObject, directory: FilePath) throws(SpecError) {
+        pathInSpec = try arguments.requiredString("path")
+        path = directory.pushing(FilePath(pathInSpec))
+        weight = arguments.double("weight") ?? 1
+    }
+
+    func plan(_ model: inout PlannedModel, place: String) throws {
+        let adapter = try LoRAAdapter(directory: path)
+        let matches = try adapter.match(to: model.tensors.map(\.tensor))
+        let index = model.adapters.count
+        model.adapters.append(
+            AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: pathInSpec, matches: matches))
+        for match in matches {
+            model.tensors[match.tensor].pendingUpdates.append(PendingUpdate(adapter: index, module: match.module))
+        }
+    }
+}

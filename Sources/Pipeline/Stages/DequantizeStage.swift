@@ -1,0 +1,43 @@
+import Quantization
+import SystemPackage
+import Tensors
+
+/// `dequantize`: 4-bit weights become dense.
+struct DequantizeStage: Stage {
+    static let op = "dequantize"
+    static let summary = "4-bit to dense. Attached updates stay beside the weights."
+    static let keys = [DenseDType.key("The dtype of the dense weights. Default: the quant state's dtype.")]
+
+    let dtype: DType?
+
+    init(_ arguments: SpecObject, directory: FilePath) throws(SpecError) {
+        dtype = arguments.string("dtype").flatMap(DenseDType.init(rawValue:))?.dtype
+    }
+
+    func plan(_ model: inout PlannedModel, place: String) throws {
+        var found = false
+        for index in model.tensors.indices {
+            let tensor = model.tensors[index].tensor
+            guard let quantization = tensor.encoding.blockQuantization else { continue }
+            found = true
+            let result = try model.denseDType(dtype, ofQuantized: quantization, name: tensor.name, place: place)
+            model.tensors[index].append(Dequantize(dtype: result))
+        }
+        guard found else {
+            throw PlanError(
+                place: place, problem: "no tensor is 4-bit at this point",
+                remedy: "remove the step, or use \"cast\" to change a dense dtype")
+        }
+    }
+}
+
+/// Decodes 4-bit elements, rounding once.
+struct Dequantize: TensorOperation {
+    let dtype: DType
+
+    var result: Encoding { .dense(dtype) }
+
+    func apply(to chunk: Chunk, facts: OperationFacts) throws {
+        chunk.become(dense: dtype, values: chunk.values)
+    }
+}

@@ -1,0 +1,84 @@
+import ArgumentParser
+import Checkpoints
+import Pipeline
+import Reports
+import SystemPackage
+
+struct PipelineCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pipeline",
+        abstract: "Runs the conversion that a spec describes, and reports the error of every tensor.",
+        discussion: """
+            A spec is a JSON document: an input, steps, an output, reports. Its schema, which editors can use, is \
+            printed by --schema and documented in formats/pipeline.schema.json.
+            """)
+
+    @Argument(help: "The spec, a JSON file. Relative paths in it are relative to it.", completion: .file(extensions: ["json"]))
+    var spec: String?
+
+    @Flag(help: "Print what would be done, from headers alone, and write nothing.")
+    var plan = false
+
+    @Flag(help: "Replace existing outputs and reports.")
+    var force = false
+
+    @Option(help: ArgumentHelp("Worker threads. Default: one a core.", valueName: "n"))
+    var threads: Int?
+
+    @Option(help: ArgumentHelp("The most memory for data in flight.", valueName: "size"))
+    var memory = "256MiB"
+
+    @Flag(help: "Add the SHA-256 of whole input files to their fingerprints.")
+    var hash = false
+
+    @Flag(help: "Print no progress and no report.")
+    var quiet = false
+
+    @Flag(help: "Print the report (or the plan) as JSON.")
+    var json = false
+
+    @Flag(help: "Print the JSON schema of specs.")
+    var schema = false
+
+    func validate() throws {
+        guard spec != nil || schema else { throw ValidationError("Give the path of a spec.") }
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads must be from 1 to 1024.")
+        }
+    }
+
+    func run() throws {
+        guard let spec, !schema else { return try StandardOutput.write(SpecSchema.text) }
+        Interruption.listen()
+        let options = try options()
+        let plan = try PipelinePlan(spec: try PipelineSpec(file: FilePath(spec)), options: options)
+        if self.plan {
+            return try StandardOutput.write(
+                json ? plan.json.serialized(.pretty) + "\n" : plan.text(width: StandardOutput.width))
+        }
+        for warning in plan.model.warnings where !quiet {
+            StandardError.write("qconv: warning: \(warning)\n")
+        }
+        let progress = ProgressLine(isEnabled: !quiet)
+        defer { progress.clear() }
+        let executor = PipelineExecutor(
+            plan: plan, options: options, isCancelled: { Interruption.isRequested }, progress: progress.show)
+        let report = try executor.run()
+        progress.clear()
+        try plan.writeReports(report)
+        if json {
+            try StandardOutput.write(report.json.serialized(.pretty) + "\n")
+        } else if !quiet {
+            try StandardOutput.write(report.text(width: StandardOutput.width, styled: StandardOutput.isStyled))
+        }
+    }
+
+    private func options() throws -> PipelineOptions {
+        var options = PipelineOptions()
+        options.force = force
+        options.threads = threads
+        options.memory = try ByteSize(parsing: memory).bytes
+        options.hashFiles = hash
+        return options
+    }
+}

@@ -1,0 +1,44 @@
+import Pipeline
+import Reports
+import Synchronization
+
+/// Progress on a terminal: bytes, rate and time left, on one line that is rewritten. Nothing when piped.
+final class ProgressLine: Sendable {
+    private struct State {
+        var lastShown: ContinuousClock.Instant?
+        var isShown = false
+    }
+
+    private let isEnabled: Bool
+    private let start = ContinuousClock.now
+    private let state = Mutex(State())
+
+    init(isEnabled: Bool) {
+        self.isEnabled = isEnabled && StandardError.isTerminal
+    }
+
+    /// Shows how far the conversion is, ten times a second at most.
+    func show(_ progress: PipelineExecutor.Progress) {
+        guard isEnabled else { return }
+        state.withLock { state in
+            let now = ContinuousClock.now
+            if let last = state.lastShown, now - last < .milliseconds(100), progress.done < progress.total { return }
+            state.lastShown = now
+            state.isShown = true
+            let seconds = max((now - start) / .seconds(1), 1e-3)
+            let rate = Double(progress.done) / seconds
+            let left = rate > 0 ? Double(progress.total - progress.done) / rate : 0
+            StandardError.write(
+                "\r\u{1B}[K\(Format.bytes(progress.done)) of \(Format.bytes(progress.total)), \(Format.bytes(Int(rate)))/s, \(Format.duration(left)) left"
+            )
+        }
+    }
+
+    /// Removes the line.
+    func clear() {
+        state.withLock { state in
+            if state.isShown { StandardError.write("\r\u{1B}[K") }
+            state.isShown = false
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import SystemPackage
+
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// Where progress and messages go; results go to standard output.
+enum StandardError {
+    static func write(_ text: String) {
+        // Nobody can be told that standard error is gone.
+        _ = try? FileDescriptor.standardError.writeAll(text.utf8)
+    }
+
+    static var isTerminal: Bool { isatty(STDERR_FILENO) == 1 }
+}
+
+/// Where results go.
+enum StandardOutput {
+    /// Writes a result.
+    ///
+    /// - Throws: `Errno` when standard output is closed or its disk is full.
+    static func write(_ text: String) throws {
+        try FileDescriptor.standardOutput.writeAll(text.utf8)
+    }
+
+    /// Whether colour and emphasis make sense: a terminal whose user has not asked for none (https://no-color.org).
+    static var isStyled: Bool {
+        isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil
+    }
+
+    /// Characters a line: the terminal's width, or 100 when piped.
+    static var width: Int {
+        var size = winsize()
+        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return 100 }
+        return Int(size.ws_col)
+    }
+}
