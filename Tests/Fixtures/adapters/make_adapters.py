@@ -6,8 +6,12 @@
 Each folder is what `save_pretrained` wrote, plus `expected.safetensors`: `<module>.update` is `get_delta_weight` and
 `<module>.scaling` the scaling (float64), after the adapter was loaded again from the folder. `base.json` has the names
 and shapes of the model's tensors. Factors are random and not zero; seeds are fixed.
+
+`fields.json` lists the fields of `LoraConfig` with their defaults, `pattern-keys.json` what PEFT's `get_pattern_key`
+answers, and `targets.json` what its `check_target_module_exists` answers.
 """
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -15,6 +19,8 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import check_target_module_exists
+from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -133,3 +139,78 @@ save(
 save("regex-targets", Odd, LoraConfig(r=2, lora_alpha=4, target_modules=r".*\.layers\.[01]\.(q|k)_proj|lm_head"), seed=7)
 save("float16", Odd, LoraConfig(r=4, lora_alpha=8, target_modules=LINEAR), dtype=torch.float16, seed=8)
 save("bfloat16", Odd, LoraConfig(r=4, lora_alpha=8, target_modules=LINEAR), dtype=torch.bfloat16, seed=9)
+
+
+def default(field):
+    if field.default_factory is not dataclasses.MISSING:
+        value = field.default_factory()
+        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+    return field.default
+
+
+fields = {field.name: default(field) for field in dataclasses.fields(LoraConfig)}
+(HERE / "fields.json").write_text(json.dumps(fields, indent=1) + "\n")
+
+MODULES = [
+    "q_proj",
+    "model.layers.0.self_attn.q_proj",
+    "model.layers.1.self_attn.q_proj",
+    "model.layers.10.self_attn.q_proj",
+    "model.layers.1.self_attn.my_q_proj",
+    "model.layers.1.mlp.experts.3.up_proj",
+    "transformer.h.0.attn.c_attn",
+    "h.11.mlp.c_fc",
+    "vision_tower.blocks.2.attn.qkv",
+    "lm_head",
+    "a.b+c.(d)",
+    "encoder.réseau.0.fc",
+]
+KEYS = [
+    ["q_proj"],
+    ["proj"],
+    ["layers.1.self_attn.q_proj"],
+    ["^model.layers.1.self_attn.q_proj", "q_proj"],
+    [r"model\.layers\.1\..*"],
+    [r"layers\.\d\.self_attn\.q_proj", r"layers\.\d+\.self_attn\.q_proj"],
+    ["q_proj|up_proj", "c_fc"],
+    ["(q|k|v)_proj", "(?:up|down)_proj"],
+    [r".*\.attn\..*", "lm_head"],
+    [r"[^.]+", "q_proj"],
+    [r"self_attn\.[qk]_proj$"],
+    ["(?i:Q_PROJ)", "(?P<name>c_fc)"],
+    [r"(?<!my_)q_proj", r"\bqkv\b", r"experts\.\d{1,2}\.up_proj"],
+    ["", "q_proj"],
+    [".*"],
+    [r"a\.b\+c\.\(d\)", "r.seau.0.fc"],
+    [r"(?!.*layers\.1\.).*q_proj"],
+]
+(HERE / "pattern-keys.json").write_text(
+    json.dumps(
+        [{"keys": keys, "module": module, "expected": get_pattern_key(keys, module)} for keys in KEYS for module in MODULES],
+        indent=1,
+        ensure_ascii=False,
+    )
+    + "\n"
+)
+
+TARGETS = [
+    {"target_modules": ["q_proj"]},
+    {"target_modules": ["q_proj", "up_proj", "c_attn"], "exclude_modules": ["c_attn", "layers.1.self_attn.q_proj"]},
+    {"target_modules": ["model.layers.1.self_attn.q_proj"], "layers_to_transform": [0]},
+    {"target_modules": ["q_proj", "up_proj", "c_fc", "qkv"], "layers_to_transform": [1, 11]},
+    {"target_modules": ["q_proj", "up_proj", "c_fc", "qkv"], "layers_to_transform": 3},
+    {"target_modules": ["q_proj", "c_attn", "c_fc"], "layers_to_transform": [0, 11], "layers_pattern": "h"},
+    {"target_modules": ["q_proj", "up_proj", "c_fc"], "layers_to_transform": [0, 1, 11], "layers_pattern": ["layers", "h"]},
+    {"target_modules": ["up_proj"], "layers_to_transform": [3], "layers_pattern": ["experts"]},
+    {"target_modules": ["q_proj"], "layers_to_transform": []},
+    {"target_modules": ".*self_attn.*"},
+    {"target_modules": "q_proj|lm_head"},
+    {"target_modules": r"model\.layers\.(?:0|10)\..*", "exclude_modules": r".*\.0\..*"},
+    {"target_modules": ["q_proj"], "exclude_modules": r"model\..*"},
+]
+checked = []
+for choice in TARGETS:
+    for module in MODULES:
+        expected = bool(check_target_module_exists(LoraConfig(**choice), module))
+        checked.append({"config": choice, "module": module, "expected": expected})
+(HERE / "targets.json").write_text(json.dumps(checked, indent=1, ensure_ascii=False) + "\n")
