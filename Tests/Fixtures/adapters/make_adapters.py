@@ -178,7 +178,7 @@ KEYS = [
     [r"[^.]+", "q_proj"],
     [r"self_attn\.[qk]_proj$"],
     ["(?i:Q_PROJ)", "(?P<name>c_fc)"],
-    [r"(?<!my_)q_proj", r"\bqkv\b", r"experts\.\d{1,2}\.up_proj"],
+    [r"(?!my_)[a-z]_proj", r"\bqkv\b", r"experts\.\d{1,2}\.up_proj"],
     ["", "q_proj"],
     [".*"],
     [r"a\.b\+c\.\(d\)", "r.seau.0.fc"],
