@@ -37,7 +37,12 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
-        .target(name: "Adapters", dependencies: ["Checkpoints", "Tensors", "LosslessJSON", "Kernels"]),
+        .target(
+            name: "Adapters",
+            dependencies: [
+                "Checkpoints", "Tensors", "LosslessJSON", "Kernels",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .target(name: "Reports", dependencies: ["Tensors", "LosslessJSON", "Kernels"]),
         .target(
             name: "Pipeline",
@@ -51,6 +56,12 @@ let package = Package(
             dependencies: [
                 "Pipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .testTarget(
+            name: "AdaptersTests",
+            dependencies: [
+                "Adapters", "Tensors", "LosslessJSON",
+                .product(name: "SystemPackage", package: "swift-system"),
             ]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,0 +1,83 @@
+import SystemPackage
+import Tensors
+
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// The files of a directory that PEFT's `save_pretrained` wrote.
+struct AdapterDirectory {
+    static let configurationName = "adapter_config.json"
+    static let weightsName = "adapter_model.safetensors"
+    static let pickleName = "adapter_model.bin"
+
+    let configuration: FilePath
+    let weights: FilePath
+
+    /// Looks for the two files.
+    ///
+    /// - Throws: ``AdapterError`` saying what was found in their place; ``Tensors/FileError`` when the directory cannot be
+    ///   read.
+    init(_ path: FilePath) throws {
+        switch AdapterDirectory.kind(of: path) {
+        case .directory: break
+        case .other: throw AdapterError.notADirectory(path)
+        case .unreachable(let errno): throw FileError(.open, path, errno)
+        }
+        configuration = path.appending(AdapterDirectory.configurationName)
+        weights = path.appending(AdapterDirectory.weightsName)
+        guard AdapterDirectory.exists(configuration) else {
+            let nearby = try AdapterDirectory.entries(of: path)
+                .filter { AdapterDirectory.exists(path.appending($0).appending(AdapterDirectory.configurationName)) }
+            throw AdapterError.noConfiguration(directory: path, nearby: nearby)
+        }
+        guard AdapterDirectory.exists(weights) else {
+            let hasPickle = AdapterDirectory.exists(path.appending(AdapterDirectory.pickleName))
+            throw AdapterError.noWeights(directory: path, hasPickle: hasPickle)
+        }
+    }
+
+    private enum Kind {
+        case directory
+        case other
+        case unreachable(Errno)
+    }
+
+    private static func kind(of path: FilePath) -> Kind {
+        var status = stat()
+        guard path.withPlatformString({ stat($0, &status) }) == 0 else {
+            return .unreachable(Errno(rawValue: errno))
+        }
+        return status.st_mode & S_IFMT == S_IFDIR ? .directory : .other
+    }
+
+    private static func exists(_ path: FilePath) -> Bool {
+        if case .unreachable(.noSuchFileOrDirectory) = kind(of: path) { return false }
+        if case .unreachable(.notDirectory) = kind(of: path) { return false }
+        return true
+    }
+
+    /// The names in a directory, `checkpoint-50` before `checkpoint-200`.
+    private static func entries(of directory: FilePath) throws(FileError) -> [String] {
+        guard let stream = directory.withPlatformString({ opendir($0) }) else {
+            throw FileError(.list, directory, Errno(rawValue: errno))
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted { ($0.utf8.count, Array($0.utf8)) < ($1.utf8.count, Array($1.utf8)) }
+    }
+}
+
+private func < (left: (Int, [UInt8]), right: (Int, [UInt8])) -> Bool {
+    left.0 != right.0 ? left.0 < right.0 : left.1.lexicographicallyPrecedes(right.1)
+}

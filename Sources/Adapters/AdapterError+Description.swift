@@ -1,0 +1,112 @@
+import Tensors
+
+extension AdapterError: CustomStringConvertible {
+    /// How many problems of one kind a message spells out.
+    private static let listed = 8
+
+    public var description: String {
+        switch self {
+        case .notADirectory(let path):
+            "\(path): not a directory; give the directory that holds adapter_config.json and adapter_model.safetensors"
+        case .noConfiguration(let directory, let nearby):
+            AdapterError.describeMissingConfiguration(in: "\(directory)", nearby: nearby)
+        case .noWeights(let directory, hasPickle: true):
+            """
+            \(directory): has adapter_model.bin, a pickle, but no adapter_model.safetensors; load the adapter with PEFT \
+            and save it again with save_pretrained(…), which writes safetensors
+            """
+        case .noWeights(let directory, hasPickle: false):
+            "\(directory): has adapter_config.json but no adapter_model.safetensors; was the adapter saved completely?"
+        case .malformedJSON(let file, let error):
+            "\(file): \(error)"
+        case .configurationTooLarge(let file, let bytes, let limit):
+            "\(file): \(bytes) bytes are too many for an adapter's configuration (at most \(limit))"
+        case .missingKey(let file, let key, let expected):
+            "\(file): \(key) is missing; expected \(expected)"
+        case .wrongValue(let file, let key, let expected, let found):
+            "\(file): \(key.map { $0 + " should be" } ?? "expected") \(expected), found \(found)"
+        case .invalidPattern(let file, let key, let pattern):
+            "\(file): \(key): \"\(pattern)\" is not a regular expression that can be read; write the modules' names instead"
+        case .unsupportedMethod(let file, let peftType):
+            """
+            \(file): peft_type is \(peftType); only LORA can be merged here, so \(FieldTreatment.mergeWithPEFT) \
+            (if PEFT can merge it)
+            """
+        case .unsupportedFields(let file, let fields):
+            AdapterError.list(fields, "\(file): the adapter uses what cannot be merged here:") {
+                "\($0.key) is \($0.found) (\($0.feature)): \($0.wayOut)"
+            }
+        case .unsupportedTensors(let file, let tensors):
+            AdapterError.list(
+                tensors, "\(file): holds more than LoRA factors, so \(FieldTreatment.mergeWithPEFT):"
+            ) {
+                "\($0.name): \($0.feature)"
+            }
+        case .inconsistentTensors(let file, let problems):
+            AdapterError.list(problems, "\(file): the adapter's tensors are not right:") { "\($0)" }
+        case .empty(let file):
+            "\(file): holds no tensors; was the adapter saved completely?"
+        case .nonFinite(let file, let tensor, let index):
+            "\(file): \(tensor): element \(index) is NaN or infinite; the training run diverged, use an earlier checkpoint"
+        case .unmatched(let adapter, let moduleCount, let problems):
+            AdapterError.list(
+                problems,
+                """
+                \(adapter): \(problems.count) of \(moduleCount) modules do not fit the model\
+                \(problems.count == moduleCount ? "; is this an adapter for another model?" : ":")
+                """
+            ) { "\($0)" }
+        }
+    }
+
+    private static func describeMissingConfiguration(in directory: String, nearby: [String]) -> String {
+        guard let last = nearby.last else {
+            return "\(directory): has no adapter_config.json; give the directory that PEFT's save_pretrained(…) wrote"
+        }
+        let names = nearby.count <= listed ? nearby : Array(nearby.suffix(listed))
+        let more = nearby.count > listed ? " (the last \(listed) of \(nearby.count))" : ""
+        let separator = directory.hasSuffix("/") ? "" : "/"
+        return """
+            \(directory): has no adapter_config.json, but these directories in it have\(more): \
+            \(names.joined(separator: ", ")); give one of them, such as \(directory)\(separator)\(last)
+            """
+    }
+
+    /// A heading and the first problems, one a line, with the number of those left out.
+    private static func list<Problem>(_ problems: [Problem], _ heading: String, _ line: (Problem) -> String) -> String {
+        var lines = [heading]
+        lines += problems.prefix(listed).map { "  " + line($0) }
+        if problems.count > listed { lines.append("  and \(problems.count - listed) more") }
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension AdapterTensorProblem: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .missingFactor(let present, let missing):
+            "\(present) is there, but \(missing) is not"
+        case .dtype(let tensor, let found):
+            "\(tensor): expected F32, F16 or BF16, found \(found.rawValue)"
+        case .shape(let tensor, let found) where found.count < 2 || found.contains(0):
+            """
+            \(tensor): expected 2 dimensions, found \(found); a factor like this was saved by DeepSpeed ZeRO-3 or FSDP \
+            without gathering its shards
+            """
+        case .shape(let tensor, let found):
+            "\(tensor): expected 2 dimensions, found \(found); LoRA on convolutions cannot be merged here"
+        case .ranksDiffer(let module, let a, let b):
+            "\(module): lora_A has rank \(a) (its rows), lora_B has rank \(b) (its columns)"
+        case .unexpectedRank(let module, let expected, let found, let source):
+            "\(module): expected rank \(expected) (\(source) in adapter_config.json), found \(found)"
+        case .unwantedModule(let module, .excluded):
+            "\(module): has factors, but exclude_modules in adapter_config.json leaves it out"
+        case .unwantedModule(let module, .notTargeted):
+            "\(module): has factors, but target_modules in adapter_config.json does not name it"
+        case .unwantedModule(let module, .layer(let layer?, let expected)):
+            "\(module): has factors for layer \(layer), but layers_to_transform in adapter_config.json is \(expected)"
+        case .unwantedModule(let module, .layer(nil, let expected)):
+            "\(module): has factors but no layer index, and layers_to_transform in adapter_config.json is \(expected)"
+        }
+    }
+}

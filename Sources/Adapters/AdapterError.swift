@@ -1,0 +1,63 @@
+import LosslessJSON
+import SystemPackage
+import Tensors
+
+/// Why an adapter cannot be used, in terms of its files, fields and tensors.
+public enum AdapterError: Error, Hashable, Sendable {
+    /// The path is no directory.
+    case notADirectory(FilePath)
+    /// The directory has no `adapter_config.json`; `nearby` are subdirectories that have one.
+    case noConfiguration(directory: FilePath, nearby: [String])
+    /// The directory has an `adapter_config.json` but no `adapter_model.safetensors`.
+    case noWeights(directory: FilePath, hasPickle: Bool)
+    case malformedJSON(file: FilePath, JSONParseError)
+    case configurationTooLarge(file: FilePath, bytes: Int, limit: Int)
+    case missingKey(file: FilePath, key: String, expected: String)
+    /// A field has the wrong type or range; `key` is `nil` for the whole document.
+    case wrongValue(file: FilePath, key: String?, expected: String, found: String)
+    case invalidPattern(file: FilePath, key: String, pattern: String)
+    /// Another PEFT method than LoRA.
+    case unsupportedMethod(file: FilePath, peftType: String)
+    case unsupportedFields(file: FilePath, [UnsupportedField])
+    case unsupportedTensors(file: FilePath, [UnsupportedTensor])
+    /// Tensors that contradict each other or the configuration.
+    case inconsistentTensors(file: FilePath, [AdapterTensorProblem])
+    /// The file holds no tensor at all.
+    case empty(file: FilePath)
+    /// A factor has a value that is NaN or infinite.
+    case nonFinite(file: FilePath, tensor: String, index: Int)
+    /// Modules that do not fit the model.
+    case unmatched(adapter: FilePath, moduleCount: Int, [LoRAMatchProblem])
+}
+
+/// A field of `adapter_config.json` that changes the merge in a way that is not supported.
+public struct UnsupportedField: Hashable, Sendable {
+    public let key: String
+    /// The field's value as JSON.
+    public let found: String
+    /// What the field turns on, by PEFT's name.
+    public let feature: String
+    public let wayOut: String
+}
+
+/// A tensor of an adapter that belongs to a feature that is not supported.
+public struct UnsupportedTensor: Hashable, Sendable {
+    public let name: String
+    /// The PEFT feature that makes such tensors.
+    public let feature: String
+}
+
+/// How a tensor of an adapter contradicts the others or the configuration.
+public enum AdapterTensorProblem: Hashable, Sendable {
+    /// One factor of a module without the other.
+    case missingFactor(present: String, missing: String)
+    case dtype(tensor: String, found: DType)
+    /// A factor that is not [rows, columns] with at least one of each.
+    case shape(tensor: String, found: [Int])
+    /// lora_A [rank, in] and lora_B [out, rank] of one module with different ranks.
+    case ranksDiffer(module: String, a: Int, b: Int)
+    /// A rank that is not the one that the configuration's `source` gives the module.
+    case unexpectedRank(module: String, expected: Int, found: Int, source: String)
+    /// A module that the configuration leaves out.
+    case unwantedModule(module: String, ModuleObjection)
+}

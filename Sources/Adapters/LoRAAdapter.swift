@@ -1,0 +1,67 @@
+import LosslessJSON
+import SystemPackage
+import Tensors
+
+/// A LoRA adapter as PEFT's `save_pretrained` writes it: `adapter_config.json` and `adapter_model.safetensors`.
+///
+/// Opening reads the configuration and the file's header and checks them against each other; factors are read when they
+/// are asked for, and not kept. Safe to use from several threads at once.
+public struct LoRAAdapter: Sendable {
+    /// A configuration of more bytes is refused; PEFT's have a few kilobytes.
+    private static let configurationLimit = 16 << 20
+
+    /// The adapter's directory.
+    public let directory: FilePath
+    public let configuration: LoRAConfiguration
+    /// The modules in the order of the file.
+    public let modules: [LoRAModule]
+    /// The files the adapter was read from, for fingerprints: the configuration, then the weights.
+    public let files: [FilePath]
+
+    let source: any AdapterTensorSource
+    /// Where each module's factors stand among the source's entries.
+    let factorEntries: [(a: Int, b: Int)]
+
+    /// Opens an adapter.
+    ///
+    /// - Parameters:
+    ///   - directory: The directory that PEFT's `save_pretrained` wrote.
+    ///   - openWeights: Opens `adapter_model.safetensors`.
+    /// - Throws: ``AdapterError`` when the directory holds no adapter, or one that a plain LoRA merge cannot reproduce;
+    ///   ``Tensors/FileError`` when a file cannot be read.
+    package init(directory: FilePath, openWeights: (FilePath) throws -> any AdapterTensorSource) throws {
+        let location = try AdapterDirectory(directory)
+        let configuration = try LoRAAdapter.readConfiguration(location.configuration)
+        let rules = try ModuleRules(configuration, file: location.configuration)
+        let source = try openWeights(location.weights)
+        let pairs = try FactorPair.collect(from: source.entries, file: location.weights)
+        let problems = pairs.flatMap { $0.problems(under: rules) }
+        guard problems.isEmpty else { throw AdapterError.inconsistentTensors(file: location.weights, problems) }
+
+        self.directory = directory
+        self.configuration = configuration
+        self.source = source
+        modules = pairs.map { pair in
+            let rank = pair.a.entry.shape[0]
+            return LoRAModule(
+                name: pair.module, rank: rank, inFeatures: pair.a.entry.shape[1], outFeatures: pair.b.entry.shape[0],
+                alpha: rules.alpha(of: pair.module), scaling: rules.scaling(of: pair.module, rank: rank))
+        }
+        factorEntries = pairs.map { ($0.a.index, $0.b.index) }
+        files = [location.configuration, location.weights]
+    }
+
+    private static func readConfiguration(_ path: FilePath) throws -> LoRAConfiguration {
+        let file = try InputFile(path: path)
+        guard file.size <= configurationLimit else {
+            throw AdapterError.configurationTooLarge(file: path, bytes: file.size, limit: configurationLimit)
+        }
+        let document: JSONValue
+        do {
+            document = try JSONValue(parsing: try file.bytes(0..<file.size))
+        } catch let error as JSONParseError {
+            throw AdapterError.malformedJSON(file: path, error)
+        }
+        return try LoRAConfiguration(document, file: path)
+    }
+}

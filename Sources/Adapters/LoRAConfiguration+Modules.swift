@@ -1,0 +1,117 @@
+import SystemPackage
+
+/// A configuration with its patterns compiled: what it says of one module.
+///
+/// Compiled patterns cannot be shared between threads, so this lives while an adapter is opened and no longer.
+package struct ModuleRules {
+    private let configuration: LoRAConfiguration
+    private let ranks: [(pattern: ModulePattern, key: String, value: Int)]
+    private let alphas: [(pattern: ModulePattern, value: Double)]
+    private let targets: CompiledSelection?
+    private let exclusions: CompiledSelection?
+    private let layers: [ModulePattern]
+
+    /// - Parameter file: The configuration's file, for messages.
+    /// - Throws: ``AdapterError/invalidPattern(file:key:pattern:)``.
+    package init(_ configuration: LoRAConfiguration, file: FilePath) throws(AdapterError) {
+        func compile(_ key: String, _ pattern: String, _ make: (String) throws -> ModulePattern) throws(AdapterError)
+            -> ModulePattern
+        {
+            do {
+                return try make(pattern)
+            } catch {
+                throw .invalidPattern(file: file, key: key, pattern: pattern)
+            }
+        }
+        func compile(_ key: String, _ selection: ModuleSelection?) throws(AdapterError) -> CompiledSelection? {
+            switch selection {
+            case nil: nil
+            case .names(let names): .names(names)
+            // PEFT's word for every linear layer but the output head, resolved when the adapter was made.
+            case .expression("all-linear"): nil
+            case .expression(let pattern):
+                .expression(try compile(key, pattern, ModulePattern.init(wholePath:)))
+            }
+        }
+        self.configuration = configuration
+        var ranks: [(ModulePattern, String, Int)] = []
+        for override in configuration.rankPattern {
+            let pattern = try compile("rank_pattern", override.pattern, ModulePattern.init(endOfPath:))
+            ranks.append((pattern, override.pattern, override.value))
+        }
+        self.ranks = ranks
+        var alphas: [(ModulePattern, Double)] = []
+        for override in configuration.alphaPattern {
+            alphas.append(
+                (try compile("alpha_pattern", override.pattern, ModulePattern.init(endOfPath:)), override.value))
+        }
+        self.alphas = alphas
+        targets = try compile("target_modules", configuration.targetModules)
+        exclusions = try compile("exclude_modules", configuration.excludeModules)
+        var layers: [ModulePattern] = []
+        if configuration.layersPattern.isEmpty {
+            layers.append(try compile("layers_pattern", "") { _ in try ModulePattern(layerIndexAfter: nil) })
+        }
+        for pattern in configuration.layersPattern {
+            layers.append(try compile("layers_pattern", pattern) { try ModulePattern(layerIndexAfter: $0) })
+        }
+        self.layers = layers
+    }
+
+    /// The rank that a module's factors must have, and the key that says so.
+    package func rank(of module: String) -> (rank: Int, source: String) {
+        guard let match = ranks.first(where: { $0.pattern.matches(module) }) else { return (configuration.r, "r") }
+        return (match.value, "rank_pattern[\"\(match.key)\"]")
+    }
+
+    /// lora_alpha of a module.
+    package func alpha(of module: String) -> Double {
+        alphas.first { $0.pattern.matches(module) }?.value ?? configuration.loraAlpha
+    }
+
+    /// lora_alpha / r, or lora_alpha / √r with rsLoRA, in float64 as Python computes it.
+    package func scaling(of module: String, rank: Int) -> Double {
+        let alpha = alpha(of: module)
+        return configuration.useRSLoRA ? alpha / Double(rank).squareRoot() : alpha / Double(rank)
+    }
+
+    /// Why PEFT would not put a LoRA on a module when it loads this adapter; `nil` when it would.
+    ///
+    /// PEFT's `check_target_module_exists`. PEFT drops the factors of such a module with a warning; they are an error here.
+    package func objection(to module: String) -> ModuleObjection? {
+        if let exclusions, exclusions.contains(module) { return .excluded }
+        guard let targets else { return nil }
+        guard targets.contains(module) else { return .notTargeted }
+        // A full path in target_modules counts whatever layers_to_transform says.
+        guard let wanted = configuration.layersToTransform, !targets.names(module) else { return nil }
+        guard let layer = layers.lazy.compactMap({ $0.layerIndex(in: module) }).first else {
+            return .layer(nil, expected: wanted)
+        }
+        return wanted.contains(layer) ? nil : .layer(layer, expected: wanted)
+    }
+}
+
+/// Why a module that a file has factors for should have none by its configuration.
+public enum ModuleObjection: Hashable, Sendable {
+    case excluded
+    case notTargeted
+    /// Its layer (`nil` when the path has none) is not among `layers_to_transform`.
+    case layer(Int?, expected: [Int])
+}
+
+private enum CompiledSelection {
+    case names([String])
+    case expression(ModulePattern)
+
+    func contains(_ module: String) -> Bool {
+        switch self {
+        case .names(let names): names.contains { module == $0 || module.hasSuffix("." + $0) }
+        case .expression(let pattern): pattern.matches(module)
+        }
+    }
+
+    /// Whether the module's whole path stands in a list.
+    func names(_ module: String) -> Bool {
+        if case .names(let names) = self { names.contains(module) } else { false }
+    }
+}

@@ -1,0 +1,157 @@
+import Adapters
+import LosslessJSON
+import SystemPackage
+import Testing
+
+@Suite struct ConfigurationTests {
+    static let file: FilePath = "adapter_config.json"
+
+    private func configuration(_ changes: (String, JSONValue)...) throws -> LoRAConfiguration {
+        try LoRAConfiguration(TemporaryDirectory.configuration(changes), file: Self.file)
+    }
+
+    private func failure(_ changes: (String, JSONValue)...) -> AdapterError? {
+        do {
+            _ = try LoRAConfiguration(TemporaryDirectory.configuration(changes), file: Self.file)
+            return nil
+        } catch {
+            return error as? AdapterError
+        }
+    }
+
+    @Test func everyFieldOfPEFTIsListed() throws {
+        let fields = try Fixtures.json("fields.json").object!.keys
+        #expect(Array(LoRAConfiguration.fields.map(\.key).prefix(fields.count)) == Array(fields))
+    }
+
+    @Test func defaultsOfPEFTAreAccepted() throws {
+        let configuration = try configuration()
+        #expect(configuration.r == 2)
+        #expect(configuration.loraAlpha == 8)
+        #expect(!configuration.useRSLoRA)
+        #expect(!configuration.fanInFanOut)
+        #expect(configuration.rankPattern.isEmpty)
+        #expect(configuration.targetModules == nil)
+        #expect(configuration.layersToTransform == nil)
+    }
+
+    @Test func nullsAndEmptyListsSwitchNothingOn() throws {
+        for (key, treatment) in LoRAConfiguration.fields {
+            guard case .refused = treatment else { continue }
+            for value: JSONValue in [nil, false, [], .object([:])] {
+                _ = try configuration((key, value))
+            }
+        }
+    }
+
+    @Test(
+        arguments: [
+            ("bias", "all", "trained biases"), ("bias", "lora_only", "trained biases"),
+            ("modules_to_save", ["lm_head"], "modules trained in full"),
+            ("megatron_config", ["tensor_model_parallel_size": 2], "Megatron"),
+            ("trainable_token_indices", [1, 2], "token embeddings"),
+            ("use_dora", true, "DoRA"),
+            ("velora_config", ["num_groups": 64], "VeLoRA"),
+            ("alora_invocation_tokens", [5, 6], "aLoRA"),
+            ("use_qalora", true, "QALoRA"),
+            ("monteclora_config", ["num_samples": 8], "MonteCLoRA"),
+            ("layer_replication", [[0, 4], [2, 5]], "replicated layers"),
+            ("lora_bias", true, "lora_B"),
+            ("target_parameters", ["experts.gate_up_proj"], "parameters"),
+            ("use_bdlora", ["nblocks": 2], "BD-LoRA"),
+            ("arrow_config", ["top_k": 3], "Arrow"),
+            ("kasa_config", ["beta": 0.5], "KaSA"),
+            ("init_lora_weights", "pissa", "changed the base"),
+            ("init_lora_weights", "pissa_niter_16", "changed the base"),
+            ("init_lora_weights", "olora", "changed the base"),
+            ("init_lora_weights", "corda", "changed the base"),
+            ("init_lora_weights", "lora_ga", "changed the base"),
+            ("init_lora_weights", "loftq", "changed the base"),
+            ("enable_lora", [true, false, true], "LoraConfig"),
+            ("brand_new_switch", true, "LoraConfig"),
+            ("brand_new_number", 3, "LoraConfig"),
+        ] as [(String, JSONValue, String)])
+    func featuresAreRefusedByName(_ key: String, _ value: JSONValue, _ word: String) throws {
+        let error = try #require(failure((key, value)))
+        guard case .unsupportedFields(Self.file, let fields) = error else {
+            Issue.record("\(error)")
+            return
+        }
+        #expect(fields.map(\.key) == [key])
+        let text = "\(error)"
+        for part in ["adapter_config.json", key, word] { #expect(text.contains(part), "\(text)") }
+    }
+
+    @Test func everyRefusedFieldIsTested() {
+        let tested = Set([
+            "bias", "modules_to_save", "megatron_config", "trainable_token_indices", "use_dora", "velora_config",
+            "alora_invocation_tokens", "use_qalora", "monteclora_config", "layer_replication", "lora_bias",
+            "target_parameters", "use_bdlora", "arrow_config", "kasa_config",
+        ])
+        let refused = LoRAConfiguration.fields.compactMap { field -> String? in
+            if case .refused = field.treatment { field.key } else { nil }
+        }
+        #expect(Set(refused) == tested)
+    }
+
+    @Test func everyRefusedFieldIsNamedAtOnce() {
+        let error = failure(("use_dora", true), ("lora_bias", true), ("novel", "x"))
+        guard case .unsupportedFields(_, let fields)? = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(Set(fields.map(\.key)) == ["use_dora", "lora_bias", "novel"])
+    }
+
+    @Test(
+        arguments: [
+            ("task_type", "CAUSAL_LM"), ("auto_mapping", ["base_model_class": "X", "unsloth_fixed": true]),
+            ("peft_version", "0.99.0"), ("revision", "main"), ("inference_mode", true), ("lora_dropout", 0.1),
+            ("megatron_core", "my.core"), ("loftq_config", ["loftq_bits": 4]), ("eva_config", ["rho": 2.0]),
+            ("corda_config", ["verbose": false]), ("lora_ga_config", ["direction": "ArB2r"]), ("qalora_group_size", 32),
+            ("runtime_config", ["ephemeral_gpu_offload": true]), ("ensure_weight_tying", true), ("merge_weights", true),
+            ("init_lora_weights", false), ("init_lora_weights", "gaussian"), ("init_lora_weights", "eva"),
+            ("init_lora_weights", "orthogonal"), ("init_lora_weights", "mica"), ("novel_and_off", false),
+            ("novel_and_none", nil), ("novel_and_empty", []),
+        ] as [(String, JSONValue)])
+    func harmlessFieldsChangeNothing(_ key: String, _ value: JSONValue) throws {
+        #expect(try configuration((key, value)) == configuration())
+    }
+
+    @Test(
+        arguments: [
+            ("r", 0), ("r", -1), ("r", 2.5), ("r", "8"), ("r", nil), ("lora_alpha", "16"), ("lora_alpha", nil),
+            ("use_rslora", 1), ("fan_in_fan_out", "true"), ("rank_pattern", [4]), ("rank_pattern", ["q_proj": 0]),
+            ("rank_pattern", ["q_proj": "4"]), ("alpha_pattern", ["q_proj": true]), ("target_modules", 3),
+            ("target_modules", ["q_proj", 3]), ("exclude_modules", ["a": 1]), ("layers_to_transform", "0"),
+            ("layers_to_transform", [0, 1.5]), ("layers_pattern", 3), ("base_model_name_or_path", 3),
+        ] as [(String, JSONValue)])
+    func wrongValuesAreNamed(_ key: String, _ value: JSONValue) throws {
+        let error = try #require(failure((key, value)))
+        guard case .wrongValue(Self.file, let named?, _, _) = error else {
+            Issue.record("\(error)")
+            return
+        }
+        #expect(named.hasPrefix(key))
+        #expect("\(error)".contains("found"))
+    }
+
+    @Test(arguments: ["peft_type", "r", "lora_alpha"]) func missingKeysAreNamed(_ key: String) throws {
+        var document = try TemporaryDirectory.configuration()
+        document[key] = nil
+        #expect {
+            try LoRAConfiguration(document, file: Self.file)
+        } throws: { error in
+            guard case .missingKey(_, key, _)? = error as? AdapterError else { return false }
+            return "\(error)".contains("\(key) is missing")
+        }
+    }
+
+    @Test(arguments: ["IA3", "LOHA", "ADALORA", "PROMPT_TUNING", "lora"]) func otherMethodsAreNamed(_ method: String) {
+        #expect(failure(("peft_type", .string(method))) == .unsupportedMethod(file: Self.file, peftType: method))
+    }
+
+    @Test func documentsThatAreNoObjectAreRefused() {
+        #expect(throws: AdapterError.self) { try LoRAConfiguration([1, 2], file: Self.file) }
+    }
+}

@@ -1,0 +1,107 @@
+import Adapters
+import LosslessJSON
+import SystemPackage
+import Tensors
+import Testing
+
+@Suite struct MatchTests {
+    private func problems(
+        _ tensors: [LogicalTensor], _ changes: [(String, JSONValue)] = [],
+        _ factors: [StoredTensor] = TemporaryDirectory.modulePair()
+    ) throws -> (problems: [LoRAMatchProblem], text: String) {
+        let directory = try TemporaryDirectory.adapter(changes, factors)
+        let adapter = try LoRAAdapter(testing: directory.path)
+        do {
+            _ = try adapter.match(to: tensors)
+            return ([], "")
+        } catch {
+            guard case .unmatched(directory.path, adapter.modules.count, let problems) = error else {
+                Issue.record("\(error)")
+                return ([], "")
+            }
+            return (problems, "\(error)")
+        }
+    }
+
+    private func tensor(_ name: String, _ shape: [Int], _ dtype: DType = .bf16) -> LogicalTensor {
+        LogicalTensor(name: name, shape: shape, encoding: .dense(dtype))
+    }
+
+    private let weight = "model.layers.0.q_proj.weight"
+
+    @Test func aMissingPrefixShows() throws {
+        let base = [
+            tensor("layers.0.q_proj.weight", [5, 3]), tensor("layers.1.q_proj.weight", [5, 3]), tensor("norm", [3]),
+        ]
+        let (problems, text) = try problems(base)
+        #expect(problems == [.noTensor(weight: weight, closest: ["layers.0.q_proj.weight"])])
+        #expect(text.contains("is this an adapter for another model?"))
+        #expect(text.contains("1 of 1 modules"))
+    }
+
+    @Test func namesOfAnotherModelShow() throws {
+        let base = ["a", "b", "c", "d"].map { tensor("transformer.\($0).weight", [5, 3]) }
+        let names = ["transformer.a.weight", "transformer.b.weight", "transformer.c.weight"]
+        #expect(try problems(base).problems == [.noTensor(weight: weight, closest: names)])
+        #expect(try problems([]).text.contains("the model has no tensors"))
+    }
+
+    @Test func shapesAreCompared() throws {
+        let (problems, text) = try problems([tensor(weight, [5, 4])])
+        #expect(
+            problems
+                == [
+                    .shape(weight: weight, expected: [5, 3], found: [5, 4], fanInFanOut: false, fitsTransposed: false)
+                ])
+        #expect(text.contains("expected [5, 3]"))
+        #expect(text.contains("found [5, 4]"))
+    }
+
+    @Test(arguments: [false, true]) func theOtherOrientationIsHinted(_ fanInFanOut: Bool) throws {
+        let found = fanInFanOut ? [5, 3] : [3, 5]
+        let (problems, text) = try problems([tensor(weight, found)], [("fan_in_fan_out", .bool(fanInFanOut))])
+        #expect(
+            problems
+                == [
+                    .shape(
+                        weight: weight, expected: found.reversed(), found: found, fanInFanOut: fanInFanOut,
+                        fitsTransposed: true)
+                ])
+        #expect(text.contains("set fan_in_fan_out to \(!fanInFanOut)"))
+    }
+
+    @Test func squareWeightsFollowTheConfiguration() throws {
+        let factors = [
+            StoredTensor("base_model.model.x.lora_A.weight", [2, 2], values: [1, 2, 3, 4]),
+            StoredTensor("base_model.model.x.lora_B.weight", [2, 2], values: [5, 6, 7, 8]),
+        ]
+        for fanInFanOut in [false, true] {
+            let directory = try TemporaryDirectory.adapter([("fan_in_fan_out", .bool(fanInFanOut))], factors)
+            let adapter = try LoRAAdapter(testing: directory.path)
+            #expect(try adapter.match(to: [tensor("x.weight", [2, 2])]).count == 1)
+            let read = try adapter.factors(ofModule: 0)
+            #expect(read.left == (fanInFanOut ? [1, 3, 2, 4] : [5, 6, 7, 8]))
+            #expect(read.right == (fanInFanOut ? [5, 7, 6, 8] : [1, 2, 3, 4]))
+        }
+    }
+
+    @Test func onlyMatricesOfNumbersMatch() throws {
+        #expect(
+            try problems([tensor(weight, [5, 3, 1, 1])]).problems == [.notAMatrix(weight: weight, found: [5, 3, 1, 1])])
+        #expect(
+            try problems([tensor(weight, [5, 3], .i8)]).problems == [.notFloatingPoint(weight: weight, found: .i8)])
+        let nf4 = LogicalTensor(
+            name: weight, shape: [5, 3],
+            encoding: .blockQuantized(BlockQuantization(quantType: .nf4, blocksize: 64, dtype: .bf16)))
+        #expect(try problems([nf4]).problems.isEmpty)
+    }
+
+    @Test func allProblemsAreCountedAndTheFirstListed() throws {
+        let factors = (0..<30).flatMap { TemporaryDirectory.modulePair("layers.\($0).q_proj") }
+        let base = [tensor("layers.7.q_proj.weight", [5, 3]), tensor("layers.9.q_proj.weight", [3, 3])]
+        let (problems, text) = try problems(base, [], factors)
+        #expect(problems.count == 29)
+        #expect(text.contains("29 of 30 modules do not fit the model:"))
+        #expect(text.contains("and 21 more"))
+    }
+}
