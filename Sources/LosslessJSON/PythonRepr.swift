@@ -22,7 +22,7 @@ public func pythonRepr(_ value: Double) -> String {
 }
 
 /// The shortest decimal digits of a positive finite double and its decimal exponent: `0.0125` is `("125", -2)`.
-private func shortestDigits(_ value: Double) -> (digits: String, exponent: Int) {
+package func shortestDigits(_ value: Double) -> (digits: String, exponent: Int) {
     var text = Substring(value.description)
     var exponent = 0
     if let e = text.firstIndex(of: "e") {
