@@ -30,7 +30,8 @@ package struct ModulePattern {
     }
 
     private init(expression: String) throws {
-        regex = try Regex(expression).matchingSemantics(.unicodeScalar)
+        // Simple word boundaries: by default Swift sees one word in `attn.qkv`, where Python sees two.
+        regex = try Regex(expression).matchingSemantics(.unicodeScalar).wordBoundaryKind(.simple)
     }
 
     /// Whether the expression matches from the path's first character on.
