@@ -50,6 +50,12 @@ let package = Package(
                 "Pipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        // What several test targets share; no product contains it.
+        .target(
+            name: "TestSupport",
+            dependencies: ["LosslessJSON", .product(name: "OrderedCollections", package: "swift-collections")],
+            path: "Tests/TestSupport"),
+        .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
