@@ -6,7 +6,7 @@ extension ConversionReport {
     ///   - width: Characters a line, at least 40.
     ///   - rows: How many tensors to list for each output.
     ///   - styled: Whether to use ANSI colours; only for a terminal.
-    public func terminalText(width: Int = 80, rows: Int = 10, styled: Bool = false) -> String {
+    public func terminalText(width: Int = 80, rows: Int = 8, styled: Bool = false) -> String {
         let width = max(TerminalText.minimumWidth, width)
         let closing = closingLines(width: width)
         var paragraphs: [[String]] = []

@@ -73,7 +73,9 @@ struct TensorTable {
         }
         var room = width
         var chosen: Set<Int> = []
-        for index in TensorTable.columns.indices.sorted(by: { TensorTable.columns[$0].rank < TensorTable.columns[$1].rank }) {
+        for index in TensorTable.columns.indices.sorted(by: {
+            TensorTable.columns[$0].rank < TensorTable.columns[$1].rank
+        }) {
             guard let columnWidth = widths[index] else { continue }
             guard room - columnWidth - TensorTable.gap >= min(longest, TensorTable.nameRoom) else { break }
             room -= columnWidth + TensorTable.gap

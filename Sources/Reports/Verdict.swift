@@ -2,7 +2,7 @@ import Tensors
 
 /// How much of a fine-tuning survives a conversion, in two numbers.
 ///
-/// Measured by perplexity on two models: docs and figures are in formats/report.md, "What the thresholds rest on".
+/// Both rest on the perplexity of merged models; formats/report.md, "What the thresholds rest on", has the measurements.
 public enum UpdateSurvival {
     /// Below this share of the update kept, an adapter counts as thinned.
     ///
@@ -74,7 +74,9 @@ extension OutputReport {
                 ? "" : ", with less than 90 % in \(thinned.count) of \(counted(summary.updated, "tensor"))"
             return Verdict(
                 outcome: .thinned,
-                sentences: ["The adapter was thinned: \(share) of the update was kept\(extent)."] + [remedy(for: thinned)])
+                sentences: ["The adapter was thinned: \(share) of the update was kept\(extent)."] + [
+                    remedy(for: thinned)
+                ])
         default:
             var sentences = ["The adapter survived: \(share) of the update was kept\(roundingClause)."]
             guard !thinned.isEmpty else { return Verdict(outcome: .survived, sentences: sentences) }

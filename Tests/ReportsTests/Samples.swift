@@ -97,7 +97,8 @@ enum Sample {
             let wobble = Double(index * 37 % 28) / 28
             return index % 7 == 2
                 ? merged(
-                    module.name, shape: module.shape, ratio: 0.14, kept: 0.92 + 0.02 * wobble, error: 0.081 + 0.004 * wobble,
+                    module.name, shape: module.shape, ratio: 0.14, kept: 0.92 + 0.02 * wobble,
+                    error: 0.081 + 0.004 * wobble,
                     changed: 0.35, rounding: .nearest)
                 : merged(
                     module.name, shape: module.shape, ratio: 0.009 + 0.006 * wobble, kept: 0.965 + 0.03 * wobble,
@@ -116,10 +117,14 @@ enum Sample {
     static func report(_ tensors: [TensorReport]) -> ConversionReport {
         ConversionReport(
             toolVersion: "0.1.0",
-            spec: ["input": "base-nf4", "steps": [["op": "merge-in-4bit", "seed": 0]], "output": ["path": "out/merged"]],
+            spec: [
+                "input": "base-nf4", "steps": [["op": "merge-in-4bit", "seed": 0]], "output": ["path": "out/merged"],
+            ],
             inputs: [
-                InputFingerprint(path: "base-nf4/model.safetensors", size: 73_212_345, headerSHA256: digest, sha256: digest),
-                InputFingerprint(path: "adapters/checkpoint-200/adapter_model.safetensors", size: 9, headerSHA256: digest),
+                InputFingerprint(
+                    path: "base-nf4/model.safetensors", size: 73_212_345, headerSHA256: digest, sha256: digest),
+                InputFingerprint(
+                    path: "adapters/checkpoint-200/adapter_model.safetensors", size: 9, headerSHA256: digest),
             ],
             adapters: [AdapterReport(path: "adapters/checkpoint-200", weight: 1, modulesMatched: 28)],
             outputs: [OutputReport(path: "out/merged", format: "bitsandbytes", tensors: norms + tensors)],

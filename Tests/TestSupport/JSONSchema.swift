@@ -24,7 +24,8 @@ package struct JSONSchema {
         "markdownDescription",
     ]
     private static let rules: Set<String> = [
-        "type", "enum", "const", "$ref", "oneOf", "anyOf", "allOf", "not", "if", "then", "else", "properties", "required",
+        "type", "enum", "const", "$ref", "oneOf", "anyOf", "allOf", "not", "if", "then", "else", "properties",
+        "required",
         "additionalProperties", "minProperties", "items", "minItems", "maxItems", "uniqueItems", "minimum", "maximum",
         "exclusiveMinimum", "exclusiveMaximum", "minLength", "pattern",
     ]
@@ -116,7 +117,8 @@ package struct JSONSchema {
             case "type":
                 let names = rule.string.map { [$0] } ?? (rule.array ?? []).compactMap(\.string)
                 found += unless(
-                    names.contains { value.isOfType($0) }, "\(value.kind) where \(names.joined(separator: " or ")) should stand")
+                    names.contains { value.isOfType($0) },
+                    "\(value.kind) where \(names.joined(separator: " or ")) should stand")
             case "const": found += unless(value.equals(rule), "not \(rule.serialized())")
             case "enum":
                 found += unless((rule.array ?? []).contains { value.equals($0) }, "none of \(rule.serialized())")
@@ -129,7 +131,9 @@ package struct JSONSchema {
                 found += unless(count == 1, "fits \(count) of oneOf, not one")
             case "not": found += unless(!holds(rule), "fits what it must not")
             case "if":
-                if let branch = rules[holds(rule) ? "then" : "else"] { found += check(value, against: branch, at: pointer) }
+                if let branch = rules[holds(rule) ? "then" : "else"] {
+                    found += check(value, against: branch, at: pointer)
+                }
             case "pattern":
                 guard let text = value.string, let expression = try? Regex(rule.string ?? "") else { continue }
                 found += unless(text.contains(expression), "does not match \(rule.string ?? "")")
@@ -146,7 +150,9 @@ package struct JSONSchema {
                     default: number < limit
                     }
                 found += unless(fits, "breaks \(keyword) \(rule.serialized())")
-            default: found += checkMembers(of: value, keyword, rule, rules["properties"]?.object?.keys.elements ?? [], pointer)
+            default:
+                found += checkMembers(
+                    of: value, keyword, rule, rules["properties"]?.object?.keys.elements ?? [], pointer)
             }
         }
         return found
@@ -185,7 +191,9 @@ package struct JSONSchema {
         case "maxItems" where elements.count > rule.int ?? 0:
             return [Violation(pointer: pointer, reason: "more than \(rule.serialized()) elements")]
         case "uniqueItems" where rule.bool == true:
-            let repeated = elements.indices.contains { index in elements[..<index].contains { $0.equals(elements[index]) } }
+            let repeated = elements.indices.contains { index in
+                elements[..<index].contains { $0.equals(elements[index]) }
+            }
             return repeated ? [Violation(pointer: pointer, reason: "an element stands twice")] : []
         default: return []
         }
