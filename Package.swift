@@ -63,6 +63,12 @@ let package = Package(
                 "Adapters", "Tensors", "LosslessJSON",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
+        // What several test targets share; no product contains it.
+        .target(
+            name: "TestSupport",
+            dependencies: ["LosslessJSON", .product(name: "OrderedCollections", package: "swift-collections")],
+            path: "Tests/TestSupport"),
+        .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

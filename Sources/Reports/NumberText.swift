@@ -23,19 +23,22 @@ package enum NumberText {
         return rounded.text(decimals: max(0, digits - 1 - rounded.exponent))
     }
 
-    /// A fraction as a percentage of three significant digits, two below a thousandth: `0.0493` is `4.93 %`.
+    /// A fraction as a percentage of three significant digits, two below one percent: `0.0493` is `4.93 %`, `0.009` is
+    /// `0.90 %`.
     package static func percent(_ fraction: Double) -> String {
         let percentage = fraction * 100
-        return significant(percentage, digits: percentage.magnitude < 0.001 ? 2 : 3) + " %"
+        return significant(percentage, digits: percentage.magnitude < 0.995 ? 2 : 3) + " %"
     }
 
     /// A fraction as a percentage cut off, not rounded, after one decimal, so that nothing short of all reads `100 %` and
     /// nothing short of a threshold reads like it: `0.98` is `98 %`, `0.89999` is `89.9 %`.
-    package static func percentCutOff(_ fraction: Double) -> String {
+    ///
+    /// - Parameter trimmed: Whether `98.0 %` loses its zero; in a column it keeps it.
+    package static func percentCutOff(_ fraction: Double, trimmed: Bool = true) -> String {
         guard fraction.isFinite else { return nonFinite(fraction) + " %" }
         let cut = Decimal(fraction).shifted(by: 2).cutOff(toDecimals: 1)
         let text = cut.text(decimals: 1)
-        return (text.hasSuffix(".0") ? String(text.dropLast(2)) : text) + " %"
+        return (trimmed && text.hasSuffix(".0") ? String(text.dropLast(2)) : text) + " %"
     }
 
     /// A size on disk in decimal units, as `max_shard_size` and disk makers count: `73.2 MB`.
@@ -85,7 +88,7 @@ package enum NumberText {
     }
 }
 
-/// A finite number in decimal: ± 0.d₁d₂d₃… · 10^(exponent + 1), that is, d₁ stands for 10^exponent.
+/// A finite number in decimal: ± d₁.d₂d₃… · 10^exponent; zero has no digits.
 private struct Decimal {
     let isNegative: Bool
     let digits: [UInt8]
@@ -111,7 +114,7 @@ private struct Decimal {
 
     /// Times 10^places.
     func shifted(by places: Int) -> Decimal {
-        Decimal(isNegative: isNegative, digits: digits, exponent: exponent + places)
+        digits.isEmpty ? self : Decimal(isNegative: isNegative, digits: digits, exponent: exponent + places)
     }
 
     func rounded(toDecimals decimals: Int) -> Decimal { rounded(toSignificant: exponent + 1 + decimals) }

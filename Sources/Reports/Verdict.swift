@@ -2,7 +2,7 @@ import Tensors
 
 /// How much of a fine-tuning survives a conversion, in two numbers.
 ///
-/// Measured by perplexity on two models: docs and figures are in formats/report.md, "What the thresholds rest on".
+/// Both rest on the perplexity of merged models; formats/report.md, "What the thresholds rest on", has the measurements.
 public enum UpdateSurvival {
     /// Below this share of the update kept, an adapter counts as thinned.
     ///
@@ -69,12 +69,14 @@ extension OutputReport {
                 sentences: ["The adapter was erased: only \(share) of the update was kept\(smallErrorClause)."]
                     + [remedy(for: thinned)])
         case ..<UpdateSurvival.thinnedBelow:
-            let where_ =
+            let extent =
                 thinned.count == summary.updated
                 ? "" : ", with less than 90 % in \(thinned.count) of \(counted(summary.updated, "tensor"))"
             return Verdict(
                 outcome: .thinned,
-                sentences: ["The adapter was thinned: \(share) of the update was kept\(where_)."] + [remedy(for: thinned)])
+                sentences: ["The adapter was thinned: \(share) of the update was kept\(extent)."] + [
+                    remedy(for: thinned)
+                ])
         default:
             var sentences = ["The adapter survived: \(share) of the update was kept\(roundingClause)."]
             guard !thinned.isEmpty else { return Verdict(outcome: .survived, sentences: sentences) }
@@ -109,11 +111,12 @@ extension OutputReport {
         let fourBit = thinned.filter { $0.after.blockQuantization != nil }
         guard fourBit.isEmpty else {
             if fourBit.allSatisfy({ $0.rounding == .stochastic }) {
-                return "Rounding was stochastic already; to keep the whole update, merge into 16 bit:"
-                    + " {\"op\": \"dequantize-merge\"}."
+                return "Rounding was stochastic already; to keep more, merge into 16 bit with dequantize-merge."
             }
-            return "To keep it in 4 bit, merge with {\"op\": \"merge-in-4bit\", \"rounding\": \"auto\", \"scales\":"
-                + " \"base\"}; or merge into 16 bit with {\"op\": \"dequantize-merge\"}."
+            // Where some tensors were rounded stochastically, "auto" may have chosen: ask for more than it.
+            let rounding = summary.roundedStochastically > 0 ? "stochastic" : "auto"
+            return "To keep it in 4 bit, give merge-in-4bit \"rounding\": \"\(rounding)\" and \"scales\": \"base\";"
+                + " or merge into 16 bit with dequantize-merge."
         }
         let isHalf = thinned.contains { $0.after.denseDType == .f16 }
         return "The update is smaller than the output's dtype can tell apart; dequantize-merge with"

@@ -69,7 +69,7 @@ struct PipelineCommand: ParsableCommand {
         if json {
             try StandardOutput.write(report.json.serialized(.pretty) + "\n")
         } else if !quiet {
-            try StandardOutput.write(report.text(width: StandardOutput.width, styled: StandardOutput.isStyled))
+            try StandardOutput.write(report.terminalText(width: StandardOutput.width, styled: StandardOutput.isStyled))
         }
     }
 

@@ -60,11 +60,11 @@ extension PipelinePlan {
             lines.append("step \(index + 1)  \(PipelinePlan.describe(step))")
         }
         for (output, bytes) in zip(model.outputs, resources.bytesWritten) {
-            let free = DiskSpace.free(at: output.spec.path).map { "; \(Format.bytes($0)) free there" } ?? ""
-            lines.append("output  \(output.spec.path) (\(output.format.rawValue), \(Format.bytes(bytes))\(free))")
+            let free = DiskSpace.free(at: output.spec.path).map { "; \(NumberText.bytes($0)) free there" } ?? ""
+            lines.append("output  \(output.spec.path) (\(output.format.rawValue), \(NumberText.bytes(bytes))\(free))")
         }
         lines.append(
-            "takes   \(Format.bytes(resources.bytesRead)) to read, \(resources.threads) threads, \(Format.bytes(resources.peakMemory)) of memory for data"
+            "takes   \(NumberText.bytes(resources.bytesRead)) to read, \(resources.threads) threads, \(NumberText.bytes(resources.peakMemory)) of memory for data"
         )
         lines += adapterLines
         lines += ["", "tensors"] + tensorLines(width: width)
@@ -86,7 +86,7 @@ extension PipelinePlan {
             ]
             lines += attached.matches.map { match in
                 let module = modules[match.module]
-                return "  \(module.name)  r \(module.rank)  scaling \(Format.significant(module.scaling * attached.weight))"
+                return "  \(module.name)  r \(module.rank)  scaling \(NumberText.significant(module.scaling * attached.weight, digits: 4))"
             }
             return lines
         }

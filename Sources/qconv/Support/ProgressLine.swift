@@ -29,7 +29,7 @@ final class ProgressLine: Sendable {
             let rate = Double(progress.done) / seconds
             let left = rate > 0 ? Double(progress.total - progress.done) / rate : 0
             StandardError.write(
-                "\r\u{1B}[K\(Format.bytes(progress.done)) of \(Format.bytes(progress.total)), \(Format.bytes(Int(rate)))/s, \(Format.duration(left)) left"
+                "\r\u{1B}[K\(NumberText.bytes(progress.done)) of \(NumberText.bytes(progress.total)), \(NumberText.bytes(Int(rate)))/s, \(NumberText.duration(seconds: left)) left"
             )
         }
     }

@@ -1,0 +1,106 @@
+/// A table of the worst tensors of an output, as wide as a terminal allows.
+///
+/// The name comes first; of the figures, the most telling ones that leave it enough room. A figure that no tensor has
+/// gets no column.
+struct TensorTable {
+    /// A name this long is not made shorter to win room for another column.
+    private static let nameRoom = 32
+    private static let gap = 2
+
+    private struct Column: Sendable {
+        let title: String
+        var alignment = TerminalText.Alignment.right
+        /// Columns of a higher rank give way first.
+        let rank: Int
+        let text: @Sendable (TensorReport) -> String?
+        var style: @Sendable (TensorReport) -> TerminalText.Style? = { _ in nil }
+    }
+
+    /// In the order in which they stand.
+    private static let columns = [
+        Column(title: "stored as", alignment: .left, rank: 6) { tensor in
+            tensor.before.label == tensor.after.label
+                ? tensor.after.label : "\(tensor.before.label) → \(tensor.after.label)"
+        },
+        Column(title: "error", rank: 1) { $0.figures.relativeError.map(NumberText.percent) },
+        Column(title: "SQNR dB", rank: 5) { tensor in
+            tensor.figures.sqnrDecibels.map { $0.isFinite ? NumberText.fixed($0, decimals: 1) : "exact" }
+        },
+        Column(title: "update", rank: 4) { $0.figures.updateRatio.map(NumberText.percent) },
+        Column(title: "changed", rank: 2) { $0.codesChangedShare.map(NumberText.percent) },
+        Column(title: "kept", rank: 0) {
+            $0.figures.updateKept.map { NumberText.percentCutOff($0, trimmed: false) }
+        } style: {
+            $0.figures.updateKept.flatMap { kept in
+                kept < UpdateSurvival.erasedBelow ? .red : kept < UpdateSurvival.thinnedBelow ? .yellow : nil
+            }
+        },
+        Column(title: "rounding", alignment: .left, rank: 3) { $0.rounding?.rawValue },
+    ]
+
+    let tensors: [TensorReport]
+
+    /// The converted tensors, the worst first: those that kept least of their update, then those with the largest error,
+    /// then in the order of their names' bytes.
+    ///
+    /// Weight error alone would put a merge that erased everything last: it is the one that changes least.
+    init(of output: OutputReport) {
+        tensors = output.tensors.filter { !$0.isUntouched }.sorted { left, right in
+            let keptLeft = left.figures.updateKept ?? .infinity
+            let keptRight = right.figures.updateKept ?? .infinity
+            if keptLeft != keptRight { return keptLeft < keptRight }
+            let errorLeft = left.figures.relativeError ?? -1
+            let errorRight = right.figures.relativeError ?? -1
+            if errorLeft != errorRight { return errorLeft > errorRight }
+            return left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+        }
+    }
+
+    /// The header and at most `rows` tensors, with a last line that counts the others.
+    func lines(width: Int, rows: Int, styled: Bool) -> [String] {
+        let listed = tensors.prefix(max(0, rows))
+        guard !listed.isEmpty else { return [] }
+        // Where all are weights, the modules' names say as much in less room.
+        let suffix = ".weight"
+        let areWeights = listed.allSatisfy { $0.name.hasSuffix(suffix) && $0.name.count > suffix.count }
+        let names = listed.map { TerminalText.printable(areWeights ? String($0.name.dropLast(suffix.count)) : $0.name) }
+        let longest = max("tensor".count, names.map(\.count).max() ?? 0)
+
+        // Every column is as wide as its widest cell; take them by rank while the name has room.
+        let widths = TensorTable.columns.map { column -> Int? in
+            let cells = listed.compactMap(column.text)
+            return cells.isEmpty ? nil : max(column.title.count, cells.map(\.count).max() ?? 0)
+        }
+        var room = width
+        var chosen: Set<Int> = []
+        for index in TensorTable.columns.indices.sorted(by: {
+            TensorTable.columns[$0].rank < TensorTable.columns[$1].rank
+        }) {
+            guard let columnWidth = widths[index] else { continue }
+            guard room - columnWidth - TensorTable.gap >= min(longest, TensorTable.nameRoom) else { break }
+            room -= columnWidth + TensorTable.gap
+            chosen.insert(index)
+        }
+        let nameWidth = min(longest, room)
+
+        func line(name: String, cell: (Column) -> (text: String, style: TerminalText.Style?)) -> String {
+            var line = TerminalText.padded(TerminalText.shortened(name, to: nameWidth), to: nameWidth, alignment: .left)
+            for (index, column) in TensorTable.columns.enumerated() where chosen.contains(index) {
+                let (text, style) = cell(column)
+                let padded = TerminalText.padded(text, to: widths[index] ?? 0, alignment: column.alignment)
+                line += String(repeating: " ", count: TensorTable.gap)
+                line += style.map { styled ? $0.applied(to: padded) : padded } ?? padded
+            }
+            while line.last == " " { line.removeLast() }
+            return line
+        }
+
+        let header = line(name: areWeights ? "module" : "tensor") { ($0.title, nil) }
+        var lines = [styled ? TerminalText.Style.bold.applied(to: header) : header]
+        for (tensor, name) in zip(listed, names) {
+            lines.append(line(name: name) { ($0.text(tensor) ?? NumberText.missing, $0.style(tensor)) })
+        }
+        if tensors.count > listed.count { lines.append("… and \(tensors.count - listed.count) more") }
+        return lines
+    }
+}
