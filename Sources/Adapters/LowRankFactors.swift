@@ -26,3 +26,11 @@ public struct LowRankFactors: Sendable {
         self.scaling = scaling
     }
 }
+
+extension LowRankFactors {
+    /// The same factors for the update multiplied with `weight`.
+    public func scaled(by weight: Double) -> LowRankFactors {
+        LowRankFactors(
+            rows: rows, columns: columns, rank: rank, left: left, right: right, scaling: scaling * weight)
+    }
+}

@@ -176,10 +176,8 @@ import Testing
         #expect(run.status == 0, "\(run.errors)")
         #expect(run.output.contains("update"))
         let report = try JSONValue(parsing: Data(contentsOf: workspace["reports/r.json"]))
-        let root = TinyLlama.directory.deletingLastPathComponent().deletingLastPathComponent()
-        let schema = try JSONSchema(
-            parsing: Data(contentsOf: root.appendingPathComponent("formats/report.schema.json")))
-        #expect(schema.problems(in: report).isEmpty)
+        let schema = try JSONSchema(PackageFiles.json("formats/report.schema.json"))
+        #expect(schema.violations(in: report).isEmpty)
         #expect(report["inputs"]?.array?.first?["sha256"]?.string?.count == 64)
         let rows = String(decoding: try Data(contentsOf: workspace["reports/r.csv"]), as: UTF8.self)
         #expect(rows.split(whereSeparator: \.isNewline).count == 39)

@@ -9,7 +9,7 @@ extension PipelinePlan {
             try StagedFile.write((report.json.serialized(.pretty) + "\n").utf8, to: path)
         }
         if let path = spec.report.csv {
-            try StagedFile.write(report.csv.utf8, to: path)
+            try StagedFile.write(report.csv().utf8, to: path)
         }
     }
 }

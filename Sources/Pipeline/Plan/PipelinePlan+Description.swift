@@ -1,4 +1,5 @@
 import Adapters
+import Checkpoints
 import LosslessJSON
 import Reports
 import Tensors

@@ -2,12 +2,10 @@ import Checkpoints
 import SystemPackage
 import Tensors
 
-#if canImport(Darwin)
-import Darwin
-#elseif canImport(Musl)
-import Musl
+#if canImport(FoundationEssentials)
+import FoundationEssentials
 #else
-import Glibc
+import Foundation
 #endif
 
 /// What a conversion needs of the machine, known before it starts.
@@ -49,16 +47,7 @@ public struct ResourcePlan: Sendable {
     }
 
     /// The cores this process may run on.
-    static var coreCount: Int {
-        #if os(Linux)
-        var set = cpu_set_t()
-        if sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 {
-            let count = withUnsafeBytes(of: &set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
-            if count > 0 { return count }
-        }
-        #endif
-        return max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
-    }
+    static var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
 
     /// Refuses to start what cannot fit on the disk.
     func checkDiskSpace(_ model: PlannedModel) throws(PlanError) {
