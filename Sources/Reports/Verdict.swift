@@ -64,19 +64,14 @@ extension OutputReport {
         let share = NumberText.percentCutOff(kept)
         switch kept {
         case ..<UpdateSurvival.erasedBelow:
-            return Verdict(
-                outcome: .erased,
-                sentences: ["The adapter was erased: only \(share) of the update was kept\(smallErrorClause)."]
-                    + [remedy(for: thinned)])
+            let sentence = "The adapter was erased: only \(share) of the update was kept\(unchangedCodesClause)."
+            return Verdict(outcome: .erased, sentences: [sentence, remedy(for: thinned)])
         case ..<UpdateSurvival.thinnedBelow:
             let extent =
                 thinned.count == summary.updated
                 ? "" : ", with less than 90 % in \(thinned.count) of \(counted(summary.updated, "tensor"))"
-            return Verdict(
-                outcome: .thinned,
-                sentences: ["The adapter was thinned: \(share) of the update was kept\(extent)."] + [
-                    remedy(for: thinned)
-                ])
+            let sentence = "The adapter was thinned: \(share) of the update was kept\(extent)."
+            return Verdict(outcome: .thinned, sentences: [sentence, remedy(for: thinned)])
         default:
             var sentences = ["The adapter survived: \(share) of the update was kept\(roundingClause)."]
             guard !thinned.isEmpty else { return Verdict(outcome: .survived, sentences: sentences) }
@@ -92,11 +87,9 @@ extension OutputReport {
         }
     }
 
-    /// The smallest error belongs to the merge that changes nothing: say so where the figures look best.
-    private var smallErrorClause: String {
-        guard let changed = summary.codesChangedShare, changed < 0.1 else {
-            return ", and the model is close to its base again"
-        }
+    /// Why an update was lost, where the codes show it: hardly one moved.
+    private var unchangedCodesClause: String {
+        guard let changed = summary.codesChangedShare, changed < 0.1 else { return "" }
         return ", because \(NumberText.percentCutOff(1 - changed)) of the 4-bit codes stayed what they were"
     }
 
@@ -108,7 +101,8 @@ extension OutputReport {
 
     /// What would keep the update of these tensors.
     private func remedy(for thinned: [TensorReport]) -> String {
-        let fourBit = thinned.filter { $0.after.blockQuantization != nil }
+        // What was rounded to 4 bit and then decoded again lost its update in 4 bit.
+        let fourBit = thinned.filter { $0.after.blockQuantization != nil || $0.rounding != nil }
         guard fourBit.isEmpty else {
             if fourBit.allSatisfy({ $0.rounding == .stochastic }) {
                 return "Rounding was stochastic already; to keep more, merge into 16 bit with dequantize-merge."
@@ -118,9 +112,13 @@ extension OutputReport {
             return "To keep it in 4 bit, give merge-in-4bit \"rounding\": \"\(rounding)\" and \"scales\": \"base\";"
                 + " or merge into 16 bit with dequantize-merge."
         }
-        let isHalf = thinned.contains { $0.after.denseDType == .f16 }
-        return "The update is smaller than the output's dtype can tell apart; dequantize-merge with"
-            + (isHalf ? " \"dtype\": \"f32\" keeps it." : " \"dtype\": \"f16\" or \"f32\" keeps it.")
+        let advice =
+            switch thinned.map({ $0.after.denseDType?.bits ?? 0 }).max() ?? 0 {
+            case 32...: ""
+            case 16 where !thinned.contains { $0.after.denseDType == .bf16 }: "; \"dtype\": \"f32\" keeps it"
+            default: "; \"dtype\": \"f16\" keeps more of it, \"f32\" all"
+            }
+        return "The update is smaller than the output's dtype can tell apart\(advice)."
     }
 
     // MARK: - Without an update

@@ -57,12 +57,22 @@ import Testing
         #expect(found.text.contains("dequantize-merge"))
     }
 
-    @Test(arguments: [(DType.bf16, "\"f16\" or \"f32\""), (.f16, "\"dtype\": \"f32\"")])
+    @Test(arguments: [
+        (DType.bf16, "; \"dtype\": \"f16\" keeps more of it, \"f32\" all."), (.f16, "; \"dtype\": \"f32\" keeps it."),
+        (.f8e4m3, "; \"dtype\": \"f16\" keeps more of it, \"f32\" all."), (.f32, "can tell apart."),
+    ])
     func aDenseOutputNeedsAFinerType(dtype: DType, advice: String) {
         let found = verdict([Sample.merged("a", after: .dense(dtype), kept: 0.5, error: 0.001)])
         #expect(found.outcome == .thinned)
-        #expect(found.text.contains(advice))
+        #expect(found.text.hasSuffix(advice))
         #expect(!found.text.contains("merge-in-4bit"))
+    }
+
+    @Test func whatWas4BitInBetweenLostItThere() {
+        let found = verdict([
+            Sample.merged("a", after: .dense(.bf16), kept: 0.02, error: 0.01, rounding: .nearest)
+        ])
+        #expect(found.text.contains("give merge-in-4bit"))
     }
 
     @Test func withoutAnUpdateTheErrorSpeaks() {
