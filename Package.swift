@@ -50,6 +50,7 @@ let package = Package(
                 "Pipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
     ],
     swiftLanguageModes: [.v6]
 )
