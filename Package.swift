@@ -69,6 +69,7 @@ let package = Package(
             dependencies: ["LosslessJSON", .product(name: "OrderedCollections", package: "swift-collections")],
             path: "Tests/TestSupport"),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
+        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
     ],
     swiftLanguageModes: [.v6]
 )

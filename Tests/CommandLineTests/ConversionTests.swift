@@ -85,7 +85,7 @@ import Testing
                 input: TinyLlama.base4Bit,
                 steps: TinyLlama.attach(50) + #", {"op": "merge-in-4bit", "rounding": "\#(rounding)"}"#)
             let report = try convert(spec, ["--force"])
-            return try #require(report["outputs"]?.array?.first?["summary"]?["update_kept"]?.double)
+            return try #require(report["outputs"]?.array?.first?["summary"]?["update_kept"]?["overall"]?.double)
         }
         #expect(try updateKept("nearest") < 0.5)
         #expect(try updateKept("auto") > 0.95)

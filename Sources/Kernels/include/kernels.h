@@ -1,4 +1,132 @@
+// The inner loops of qconv, in portable C.
+//
+// One source (portable_kernels.h) is compiled for several instruction sets; the best one that the processor has is chosen
+// at the first call. All of them give the same bytes: no fused multiply-add, no reassociation, fixed orders of summation.
+// Counts are in elements. Pointers to float need the alignment of float; pointers to void need none.
+
 #ifndef QCONV_KERNELS_H
 #define QCONV_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// A 4-bit codebook and what searching it needs.
+typedef struct {
+    // The 16 levels by code (bit pattern).
+    float levels[16];
+    // The levels in ascending order; FP4 has two zeros.
+    float sorted_levels[16];
+    // Midpoints of neighbouring sorted levels, rounded to float32.
+    float midpoints[15];
+    // The code of each sorted level under nearest rounding.
+    uint8_t nearest_codes[16];
+    // The code of each sorted level under stochastic rounding: both of FP4's zeros are code 0.
+    uint8_t stochastic_codes[16];
+    // Whether codes are ranks, so that both tables above are the identity.
+    bool codes_are_ranks;
+    // The code of 0.0, which pads an odd count.
+    uint8_t zero_code;
+} qconv_codebook;
+
+extern const qconv_codebook qconv_nf4;
+extern const qconv_codebook qconv_fp4;
+
+// Dense element types that convert from and to float32.
+typedef enum {
+    QCONV_F64,
+    QCONV_F32,
+    QCONV_F16,
+    QCONV_BF16,
+    QCONV_F8E4M3,
+    QCONV_F8E5M2,
+    QCONV_F8E8M0,
+    QCONV_F8E4M3FNUZ,
+    QCONV_F8E5M2FNUZ,
+} qconv_float_type;
+
+// Sums for error figures; see ErrorSums.swift for what each means.
+typedef struct {
+    double squared_error, squared_exact, squared_written, written_dot_exact;
+    double squared_base, squared_update, change_dot_update;
+    double max_abs_error;
+    size_t non_finite_exact, non_finite_written;
+} qconv_error_sums;
+
+// The kernels: return type, name, parameters, arguments. Written once as a list, from which the declarations, the tables
+// of each instruction set and the dispatching functions are made.
+#define QCONV_KERNEL_LIST(KERNEL)                                                                                       \
+    /* max |x| of every block; NaN if the block has one; at least 1e-38 for a short last block. */                      \
+    KERNEL(void, absmax, (const float *values, size_t count, size_t blocksize, float *absmax),                          \
+           (values, count, blocksize, absmax))                                                                          \
+    KERNEL(void, quantize_nearest,                                                                                      \
+           (const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,   \
+            uint8_t *codes),                                                                                            \
+           (values, absmax, count, blocksize, codebook, codes))                                                         \
+    /* first_index: index in the tensor of the first value, a multiple of blocksize. */                                 \
+    KERNEL(void, quantize_stochastic,                                                                                   \
+           (const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,   \
+            uint64_t key, uint64_t first_index, uint8_t *codes),                                                        \
+           (values, absmax, count, blocksize, codebook, key, first_index, codes))                                       \
+    KERNEL(void, dequantize,                                                                                            \
+           (const uint8_t *codes, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,  \
+            float *values),                                                                                             \
+           (codes, absmax, count, blocksize, codebook, values))                                                         \
+    KERNEL(void, requantize_nearest,                                                                                    \
+           (const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,        \
+            const qconv_codebook *codebook, uint8_t *codes),                                                            \
+           (base_codes, absmax, update, count, blocksize, codebook, codes))                                             \
+    KERNEL(void, requantize_stochastic,                                                                                 \
+           (const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,        \
+            const qconv_codebook *codebook, uint64_t key, uint64_t first_index, uint8_t *codes),                        \
+           (base_codes, absmax, update, count, blocksize, codebook, key, first_index, codes))                           \
+    KERNEL(size_t, changed_codes, (const uint8_t *a, const uint8_t *b, size_t count), (a, b, count))                    \
+    /* thresholds: 255 ascending grid indices; code = how many of them are at most the scale's grid index. */           \
+    KERNEL(void, quantize_scales,                                                                                       \
+           (const float *absmax, size_t count, float offset, const uint16_t *thresholds, uint8_t *codes,                \
+            float *nested_absmax),                                                                                      \
+           (absmax, count, offset, thresholds, codes, nested_absmax))                                                   \
+    KERNEL(void, dequantize_scales,                                                                                     \
+           (const uint8_t *codes, const float *nested_absmax, size_t count, size_t blocksize, float offset,             \
+            const float *codebook, float *absmax),                                                                      \
+           (codes, nested_absmax, count, blocksize, offset, codebook, absmax))                                          \
+    /* update[i - first] (+)= scaling * sum over k of left[row, k] * right[k, column], for i in first ..< first + count. */ \
+    KERNEL(void, low_rank_update,                                                                                       \
+           (const float *left, const float *right, size_t rank, size_t columns, float scaling, size_t first,            \
+            size_t count, bool accumulate, float *update),                                                              \
+           (left, right, rank, columns, scaling, first, count, accumulate, update))                                     \
+    /* update may be NULL. */                                                                                           \
+    KERNEL(void, sum_errors,                                                                                            \
+           (const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums),        \
+           (base, update, written, count, sums))                                                                        \
+    KERNEL(void, decode_floats, (qconv_float_type type, const void *source, size_t count, float *destination),          \
+           (type, source, count, destination))                                                                          \
+    KERNEL(void, encode_floats, (const float *source, size_t count, qconv_float_type type, void *destination),          \
+           (source, count, type, destination))                                                                          \
+    KERNEL(void, encode_doubles, (const double *source, size_t count, qconv_float_type type, void *destination),        \
+           (source, count, type, destination))                                                                          \
+    KERNEL(void, round_floats, (float *values, size_t count, qconv_float_type type), (values, count, type))
+
+#define QCONV_DECLARE(type, name, parameters, arguments) type qconv_##name parameters;
+QCONV_KERNEL_LIST(QCONV_DECLARE)
+#undef QCONV_DECLARE
+
+// The instruction sets the kernels are compiled for, in ascending order of preference.
+typedef enum {
+    QCONV_BASELINE,  // SSE2 on x86-64, NEON on arm64
+    QCONV_AVX2,
+    QCONV_AVX512,
+} qconv_instruction_set;
+
+// Whether this build has kernels for the instruction set and this processor can run them.
+bool qconv_is_supported(qconv_instruction_set set);
+
+// The instruction set in use. By default the best supported one; the environment variable QCONV_KERNELS (baseline, avx2,
+// avx512) may name a lesser one.
+qconv_instruction_set qconv_active_instruction_set(void);
+
+// Chooses the instruction set for all later calls, for tests and benchmarks. Returns false, and changes nothing, if it is
+// not supported.
+bool qconv_select_instruction_set(qconv_instruction_set set);
 
 #endif

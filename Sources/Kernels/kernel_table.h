@@ -1,0 +1,21 @@
+// The table of function pointers that each instruction set fills in.
+
+#ifndef QCONV_KERNEL_TABLE_H
+#define QCONV_KERNEL_TABLE_H
+
+#include "kernels.h"
+
+typedef struct {
+#define QCONV_MEMBER(type, name, parameters, arguments) type(*name) parameters;
+    QCONV_KERNEL_LIST(QCONV_MEMBER)
+#undef QCONV_MEMBER
+} qconv_kernel_table;
+
+extern const qconv_kernel_table qconv_kernels_baseline;
+
+#if defined(__x86_64__)
+extern const qconv_kernel_table qconv_kernels_avx2;
+extern const qconv_kernel_table qconv_kernels_avx512;
+#endif
+
+#endif

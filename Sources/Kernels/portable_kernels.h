@@ -1,0 +1,930 @@
+// The kernels themselves, compiled once for each instruction set with QCONV_LANES (float32 lanes of a vector) and
+// QCONV_NAME (the suffix of its functions) defined. No include guard: each translation unit includes it once.
+//
+// Vectors are clang's portable vector types; what they compute in a lane is IEEE arithmetic on that element alone, so the
+// number of lanes never shows in a result. Only looking up a 16-entry table is written for an instruction set.
+
+#include <string.h>
+
+#include "kernel_table.h"
+
+// a * b + c is two roundings, everywhere.
+#pragma STDC FP_CONTRACT OFF
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vfloat __attribute__((vector_size(QCONV_LANES * 4)));
+typedef int32_t vint __attribute__((vector_size(QCONV_LANES * 4)));
+typedef uint32_t vuint __attribute__((vector_size(QCONV_LANES * 4)));
+typedef uint64_t vpair __attribute__((vector_size(QCONV_LANES * 4)));
+typedef uint8_t vbytes __attribute__((vector_size(QCONV_LANES / 2)));
+typedef double vdouble __attribute__((vector_size(QCONV_LANES * 4)));
+typedef float vfloat_half __attribute__((vector_size(QCONV_LANES * 2)));
+typedef int64_t vlong __attribute__((vector_size(QCONV_LANES * 4)));
+
+INLINE vfloat load(const float *source) {
+    vfloat value;
+    memcpy(&value, source, sizeof(value));
+    return value;
+}
+
+INLINE void store(float *destination, vfloat value) { memcpy(destination, &value, sizeof(value)); }
+
+INLINE vfloat broadcast(float value) { return value - (vfloat){0}; }
+
+// mask ? a : b, with all bits of a lane of the mask equal.
+INLINE vint choose(vint mask, vint a, vint b) { return (mask & a) | (~mask & b); }
+
+INLINE float float_of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+INLINE uint32_t bits_of_float(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return bits;
+}
+
+INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+// MARK: - Tables of 16 entries
+
+typedef struct {
+#if QCONV_LANES == 16
+    __m512 all;
+#elif QCONV_LANES == 8
+    __m256 low, high;
+#else
+    const float *entries;
+#endif
+} table16;
+
+INLINE table16 load_table(const float entries[16]) {
+#if QCONV_LANES == 16
+    return (table16){_mm512_loadu_ps(entries)};
+#elif QCONV_LANES == 8
+    return (table16){_mm256_loadu_ps(entries), _mm256_loadu_ps(entries + 8)};
+#else
+    return (table16){entries};
+#endif
+}
+
+// The entries at 16 > index >= 0.
+INLINE vfloat look_up(table16 table, vint index) {
+#if QCONV_LANES == 16
+    return (vfloat)_mm512_permutexvar_ps((__m512i)index, table.all);
+#elif QCONV_LANES == 8
+    const __m256 low = _mm256_permutevar8x32_ps(table.low, (__m256i)index);
+    const __m256 high = _mm256_permutevar8x32_ps(table.high, (__m256i)index);
+    return (vfloat)_mm256_blendv_ps(low, high, (__m256)(index << 28));
+#else
+    vfloat result;
+    for (int lane = 0; lane < QCONV_LANES; lane++) result[lane] = table.entries[index[lane]];
+    return result;
+#endif
+}
+
+// MARK: - Searching a codebook
+
+// How many of 15 ascending bounds a value exceeds; 15 for NaN.
+typedef struct {
+#if QCONV_LANES > 4
+    // The bounds as a binary search tree, root at 1 and children of n at 2n and 2n + 1.
+    float nodes[16];
+#endif
+    const float *bounds;
+} search_tree;
+
+INLINE search_tree make_search_tree(const float bounds[15]) {
+    search_tree tree;
+    tree.bounds = bounds;
+#if QCONV_LANES > 4
+    tree.nodes[0] = 0;
+    for (int depth = 0; depth < 4; depth++) {
+        const int width = 1 << depth;
+        for (int i = 0; i < width; i++) tree.nodes[width + i] = bounds[(16 >> (depth + 1)) * (2 * i + 1) - 1];
+    }
+#endif
+    return tree;
+}
+
+// Counts bounds b with !(value <= b) (inclusive: value equal to a bound does not exceed it) or, with `exclusive` false,
+// with !(value < b).
+INLINE vint rank_among(const search_tree *tree, vfloat value, bool equal_exceeds) {
+#if QCONV_LANES > 4
+    const table16 nodes = load_table(tree->nodes);
+    const vfloat root = broadcast(tree->nodes[1]);
+    vint node = 3 + (equal_exceeds ? (vint)(value < root) : (vint)(value <= root));
+    for (int depth = 1; depth < 4; depth++) {
+#if QCONV_LANES == 8
+        const vfloat bound = (vfloat)_mm256_permutevar8x32_ps(depth < 3 ? nodes.low : nodes.high, (__m256i)node);
+#else
+        const vfloat bound = look_up(nodes, node);
+#endif
+        node = node + node + 1 + (equal_exceeds ? (vint)(value < bound) : (vint)(value <= bound));
+    }
+    return node - 16;
+#else
+    vint rank = 15 - (vint){0};
+    for (int i = 0; i < 15; i++) {
+        const vfloat bound = broadcast(tree->bounds[i]);
+        rank += equal_exceeds ? (vint)(value < bound) : (vint)(value <= bound);
+    }
+    return rank;
+#endif
+}
+
+// MARK: - Rounding rules
+
+typedef enum { NEAREST, STOCHASTIC } rounding_rule;
+
+// What rounding a block needs, in the form the inner loop wants it.
+typedef struct {
+    search_tree tree;
+    table16 sorted_levels;
+    table16 codes;
+    bool codes_are_ranks;
+    float codes_by_rank[16];
+} rounder;
+
+INLINE void make_rounder(rounder *result, const qconv_codebook *codebook, rounding_rule rule) {
+    const uint8_t *codes = rule == NEAREST ? codebook->nearest_codes : codebook->stochastic_codes;
+    for (int i = 0; i < 16; i++) result->codes_by_rank[i] = float_of_bits(codes[i]);
+    result->tree = make_search_tree(rule == NEAREST ? codebook->midpoints : codebook->sorted_levels + 1);
+    result->sorted_levels = load_table(codebook->sorted_levels);
+    result->codes = load_table(result->codes_by_rank);
+    result->codes_are_ranks = codebook->codes_are_ranks;
+}
+
+// The two halves of the key for the elements whose index has these upper 32 bits: SplitMix64's output function.
+INLINE uint64_t segment_key(uint64_t key, uint64_t first_index) {
+    uint64_t z = key + (first_index >> 32) * UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+// 24 random bits as a fraction in [0, 1), a function of the key and the lower 32 bits of the element's index.
+INLINE vfloat random_fraction(uint64_t key, uint32_t index) {
+    vuint x;
+    for (int lane = 0; lane < QCONV_LANES; lane++) x[lane] = index + (uint32_t)lane;
+    x += (uint32_t)key;
+    x ^= x >> 17;
+    x *= 0xED5AD4BBu;
+    x ^= (uint32_t)(key >> 32);
+    x ^= x >> 11;
+    x *= 0xAC4C1B51u;
+    x ^= x >> 15;
+    x *= 0x31848BABu;
+    x ^= x >> 14;
+    return __builtin_convertvector((vint)(x >> 8), vfloat) * 0x1p-24f;
+}
+
+// The codes of scaled values. A NaN gets the code of the highest level, as in bitsandbytes.
+INLINE vint round_to_codes(const rounder *rounder, rounding_rule rule, vfloat scaled, uint64_t key, uint32_t index) {
+    vint rank;
+    if (rule == NEAREST) {
+        rank = rank_among(&rounder->tree, scaled, false);
+    } else {
+        rank = rank_among(&rounder->tree, scaled, true);
+        rank += rank == 15;
+        const vfloat lower = look_up(rounder->sorted_levels, rank);
+        const vfloat upper = look_up(rounder->sorted_levels, rank + 1);
+        const vfloat probability = (scaled - lower) / (upper - lower);
+        rank += 1 + (vint)(random_fraction(key, index) >= probability);
+    }
+    return rounder->codes_are_ranks ? rank : (vint)look_up(rounder->codes, rank);
+}
+
+// MARK: - Packing
+
+// Two codes a byte, the first in the high nibble.
+INLINE void store_codes(uint8_t *destination, vint codes) {
+    vpair pairs = (vpair)codes;
+    pairs = (pairs << 4) | (pairs >> 32);
+    const vbytes bytes = __builtin_convertvector(pairs, vbytes);
+    memcpy(destination, &bytes, sizeof(bytes));
+}
+
+INLINE vint load_codes(const uint8_t *source) {
+    vbytes bytes;
+    memcpy(&bytes, source, sizeof(bytes));
+    const vpair pairs = __builtin_convertvector(bytes, vpair);
+    return (vint)((pairs >> 4) | ((pairs & 15) << 32));
+}
+
+// MARK: - Scales
+
+static void QCONV_NAME(absmax)(const float *values, size_t count, size_t blocksize, float *absmax) {
+    for (size_t start = 0; start < count; start += blocksize) {
+        const size_t length = smaller(blocksize, count - start);
+        // Magnitudes compare as integers, and NaN above infinity.
+        int32_t largest = 0;
+        for (size_t i = 0; i < length; i++) {
+            const int32_t magnitude = (int32_t)(bits_of_float(values[start + i]) & 0x7FFFFFFF);
+            largest = magnitude > largest ? magnitude : largest;
+        }
+        float result = float_of_bits((uint32_t)largest);
+        if (length < blocksize && result < 1e-38f) result = 1e-38f;
+        *absmax++ = result;
+    }
+}
+
+// MARK: - Quantization to 4 bits
+
+INLINE void quantize_block(
+    const float *values, float absmax, size_t count, bool is_whole, const rounder *rounder, rounding_rule rule,
+    uint64_t key, uint32_t index, uint8_t zero_code, uint8_t *codes
+) {
+    const float clamped = absmax < 1e-38f ? 1e-38f : absmax;
+    const vfloat divisor = broadcast(clamped);
+    const vfloat reciprocal = broadcast(1.0f / clamped);
+    size_t i = 0;
+    for (; i + QCONV_LANES <= count; i += QCONV_LANES) {
+        const vfloat value = load(values + i);
+        const vfloat scaled = is_whole ? value * reciprocal : value / divisor;
+        store_codes(codes + i / 2, round_to_codes(rounder, rule, scaled, key, index + (uint32_t)i));
+    }
+    if (i == count) return;
+    float padded[QCONV_LANES] = {0};
+    memcpy(padded, values + i, (count - i) * sizeof(float));
+    const vfloat value = load(padded);
+    const vfloat scaled = is_whole ? value * reciprocal : value / divisor;
+    vint last = round_to_codes(rounder, rule, scaled, key, index + (uint32_t)i);
+    uint8_t packed[QCONV_LANES / 2];
+    if (count % 2 != 0) last[count - i] = zero_code;
+    store_codes(packed, last);
+    memcpy(codes + i / 2, packed, (count - i + 1) / 2);
+}
+
+INLINE void quantize(
+    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
+    rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes
+) {
+    rounder rounder;
+    make_rounder(&rounder, codebook, rule);
+    const size_t whole = count / blocksize;
+    for (size_t block = 0; block < whole; block++) {
+        const size_t start = block * blocksize;
+        quantize_block(
+            values + start, absmax[block], blocksize, true, &rounder, rule, segment_key(key, first_index + start),
+            (uint32_t)(first_index + start), codebook->zero_code, codes + start / 2);
+    }
+    const size_t start = whole * blocksize;
+    if (start == count) return;
+    quantize_block(
+        values + start, absmax[whole], count - start, false, &rounder, rule, segment_key(key, first_index + start),
+        (uint32_t)(first_index + start), codebook->zero_code, codes + start / 2);
+}
+
+static void QCONV_NAME(quantize_nearest)(
+    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
+    uint8_t *codes
+) {
+    quantize(values, absmax, count, blocksize, codebook, NEAREST, 0, 0, codes);
+}
+
+static void QCONV_NAME(quantize_stochastic)(
+    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
+    uint64_t key, uint64_t first_index, uint8_t *codes
+) {
+    quantize(values, absmax, count, blocksize, codebook, STOCHASTIC, key, first_index, codes);
+}
+
+// MARK: - Dequantization from 4 bits
+
+static void QCONV_NAME(dequantize)(
+    const uint8_t *codes, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
+    float *values
+) {
+    const table16 levels = load_table(codebook->levels);
+    for (size_t start = 0; start < count; start += blocksize) {
+        const size_t length = smaller(blocksize, count - start);
+        const float scale = *absmax++;
+        const uint8_t *block_codes = codes + start / 2;
+        float *block = values + start;
+        size_t i = 0;
+        for (; i + QCONV_LANES <= length; i += QCONV_LANES) {
+            store(block + i, look_up(levels, load_codes(block_codes + i / 2)) * scale);
+        }
+        for (; i < length; i++) {
+            const uint8_t pair = block_codes[i / 2];
+            block[i] = codebook->levels[i % 2 == 0 ? pair >> 4 : pair & 15] * scale;
+        }
+    }
+}
+
+// MARK: - Merging in 4 bits
+
+INLINE vint requantize_lanes(
+    vint base, vfloat update, float absmax, table16 levels, const rounder *rounder, rounding_rule rule, uint64_t key,
+    uint32_t index
+) {
+    const vfloat base_level = look_up(levels, base);
+    const vfloat merged = base_level + update / absmax;
+    const vint chosen = round_to_codes(rounder, rule, merged, key, index);
+    const vint keep = (vint)(look_up(levels, chosen) == base_level) | (vint)(merged != merged);
+    return choose(keep, base, chosen);
+}
+
+INLINE void requantize(
+    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
+    const qconv_codebook *codebook, rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes
+) {
+    rounder rounder;
+    make_rounder(&rounder, codebook, rule);
+    const table16 levels = load_table(codebook->levels);
+    for (size_t start = 0; start < count; start += blocksize) {
+        const size_t length = smaller(blocksize, count - start);
+        const float scale = *absmax++;
+        const uint64_t block_key = segment_key(key, first_index + start);
+        const uint32_t index = (uint32_t)(first_index + start);
+        const uint8_t *block_base = base_codes + start / 2;
+        const float *block_update = update + start;
+        uint8_t *block = codes + start / 2;
+        if (scale == 0) {
+            memmove(block, block_base, (length + 1) / 2);
+            continue;
+        }
+        size_t i = 0;
+        for (; i + QCONV_LANES <= length; i += QCONV_LANES) {
+            const vint base = load_codes(block_base + i / 2);
+            const vint merged = requantize_lanes(
+                base, load(block_update + i), scale, levels, &rounder, rule, block_key, index + (uint32_t)i);
+            store_codes(block + i / 2, merged);
+        }
+        if (i == length) continue;
+        // An odd count's padding sees a zero update, which keeps it.
+        float padded_update[QCONV_LANES] = {0};
+        uint8_t padded_base[QCONV_LANES / 2] = {0};
+        memcpy(padded_update, block_update + i, (length - i) * sizeof(float));
+        memcpy(padded_base, block_base + i / 2, (length - i + 1) / 2);
+        const vint base = load_codes(padded_base);
+        const vint merged = requantize_lanes(
+            base, load(padded_update), scale, levels, &rounder, rule, block_key, index + (uint32_t)i);
+        uint8_t packed[QCONV_LANES / 2];
+        store_codes(packed, merged);
+        memcpy(block + i / 2, packed, (length - i + 1) / 2);
+    }
+}
+
+static void QCONV_NAME(requantize_nearest)(
+    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
+    const qconv_codebook *codebook, uint8_t *codes
+) {
+    requantize(base_codes, absmax, update, count, blocksize, codebook, NEAREST, 0, 0, codes);
+}
+
+static void QCONV_NAME(requantize_stochastic)(
+    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
+    const qconv_codebook *codebook, uint64_t key, uint64_t first_index, uint8_t *codes
+) {
+    requantize(base_codes, absmax, update, count, blocksize, codebook, STOCHASTIC, key, first_index, codes);
+}
+
+static size_t QCONV_NAME(changed_codes)(const uint8_t *a, const uint8_t *b, size_t count) {
+    size_t changed = 0;
+    const size_t whole_bytes = count / 2;
+    // Counted in 32 bits for a stretch, which vectorizes better.
+    for (size_t start = 0; start < whole_bytes; start += 1 << 16) {
+        const size_t end = smaller(whole_bytes, start + (1 << 16));
+        uint32_t stretch = 0;
+        for (size_t i = start; i < end; i++) {
+            const uint8_t difference = a[i] ^ b[i];
+            stretch += (uint32_t)((difference & 0xF0) != 0) + (uint32_t)((difference & 0x0F) != 0);
+        }
+        changed += stretch;
+    }
+    if (count % 2 != 0) changed += ((a[whole_bytes] ^ b[whole_bytes]) & 0xF0) != 0;
+    return changed;
+}
+
+// MARK: - Double quantization
+
+// Scales a nested block; fixed in bitsandbytes.
+#define NESTED_BLOCKSIZE 256
+
+static void QCONV_NAME(quantize_scales)(
+    const float *absmax, size_t count, float offset, const uint16_t *thresholds, uint8_t *codes, float *nested_absmax
+) {
+    for (size_t start = 0; start < count; start += NESTED_BLOCKSIZE) {
+        const size_t length = smaller(NESTED_BLOCKSIZE, count - start);
+        float centred[NESTED_BLOCKSIZE];
+        int32_t grid[NESTED_BLOCKSIZE];
+        float largest = 0;
+        for (size_t i = 0; i < length; i++) centred[i] = absmax[start + i] - offset;
+        for (size_t i = 0; i < length; i++) {
+            const float magnitude = float_of_bits(bits_of_float(centred[i]) & 0x7FFFFFFF);
+            largest = largest < magnitude ? magnitude : largest;
+        }
+        *nested_absmax++ = largest;
+        if (largest == 0) {
+            memset(codes + start, 0, length);
+            continue;
+        }
+        const float reciprocal = 1.0f / largest;
+        for (size_t i = 0; i < length; i++) {
+            float scaled = centred[i] * reciprocal;
+            scaled = scaled < -1.0f ? -1.0f : scaled;
+            scaled = scaled > 1.0f ? 1.0f : scaled;
+            // bitsandbytes' build computes half * 65535 + 0.5 with one rounding. In float64 both steps are exact.
+            const float half = (scaled + 1.0f) * 0.5f;
+            const float position = (float)((double)half * 65535.0 + 0.5);
+            // A NaN (0 times an infinite reciprocal) lands on the grid's first point there.
+            grid[i] = position == position ? (int32_t)position : 0;
+        }
+        for (size_t i = 0; i < length; i++) {
+            int32_t code = 0;
+            for (int32_t step = 128; step > 0; step >>= 1) {
+                code += thresholds[code + step - 1] <= grid[i] ? step : 0;
+            }
+            codes[start + i] = (uint8_t)code;
+        }
+    }
+}
+
+static void QCONV_NAME(dequantize_scales)(
+    const uint8_t *codes, const float *nested_absmax, size_t count, size_t blocksize, float offset,
+    const float *codebook, float *absmax
+) {
+    for (size_t start = 0; start < count; start += blocksize) {
+        const size_t length = smaller(blocksize, count - start);
+        const float scale = *nested_absmax++;
+        for (size_t i = 0; i < length; i++) absmax[start + i] = codebook[codes[start + i]] * scale + offset;
+    }
+}
+
+// MARK: - Low-rank updates
+
+// One element, in the order of additions of all of them.
+INLINE float low_rank_element(
+    const float *left, const float *right, size_t rank, size_t columns, size_t column
+) {
+    float sum = 0;
+    for (size_t k = 0; k < rank; k++) sum += left[k] * right[k * columns + column];
+    return sum;
+}
+
+// `vectors` vectors of columns of `rows` rows.
+INLINE void low_rank_tile(
+    const float *left, const float *right, size_t rank, size_t columns, float scaling, bool accumulate, float *update,
+    int rows, int vectors
+) {
+    vfloat sums[4][4];
+    for (int row = 0; row < rows; row++) {
+        for (int v = 0; v < vectors; v++) sums[row][v] = (vfloat){0};
+    }
+    for (size_t k = 0; k < rank; k++) {
+        for (int row = 0; row < rows; row++) {
+            const float factor = left[(size_t)row * rank + k];
+            for (int v = 0; v < vectors; v++) {
+                sums[row][v] += factor * load(right + k * columns + (size_t)v * QCONV_LANES);
+            }
+        }
+    }
+    for (int row = 0; row < rows; row++) {
+        for (int v = 0; v < vectors; v++) {
+            float *destination = update + (size_t)row * columns + (size_t)v * QCONV_LANES;
+            const vfloat scaled = sums[row][v] * scaling;
+            store(destination, accumulate ? load(destination) + scaled : scaled);
+        }
+    }
+}
+
+// The columns first_column ..< end_column of some rows; left and update point at the first row.
+INLINE void low_rank_rows(
+    const float *left, const float *right, size_t rank, size_t columns, float scaling, bool accumulate, float *update,
+    size_t rows, size_t first_column, size_t end_column
+) {
+    size_t column = first_column;
+    // Columns outside, rows inside: a column tile of the right factor stays in the nearest cache.
+    for (; column + 2 * QCONV_LANES <= end_column; column += 2 * QCONV_LANES) {
+        size_t row = 0;
+        for (; row + 4 <= rows; row += 4) {
+            low_rank_tile(
+                left + row * rank, right + column, rank, columns, scaling, accumulate, update + row * columns + column,
+                4, 2);
+        }
+        for (; row < rows; row++) {
+            low_rank_tile(
+                left + row * rank, right + column, rank, columns, scaling, accumulate, update + row * columns + column,
+                1, 2);
+        }
+    }
+    for (; column < end_column; column++) {
+        for (size_t row = 0; row < rows; row++) {
+            float *destination = update + row * columns + column;
+            const float scaled = low_rank_element(left + row * rank, right, rank, columns, column) * scaling;
+            *destination = accumulate ? *destination + scaled : scaled;
+        }
+    }
+}
+
+INLINE void low_rank_range(
+    const float *left, const float *right, size_t rank, size_t columns, float scaling, size_t first, size_t count,
+    bool accumulate, float *update
+) {
+    size_t row = first / columns;
+    const size_t first_column = first % columns;
+    const size_t end = first + count;
+    size_t next = first;
+    if (first_column != 0) {
+        const size_t end_column = smaller(columns, first_column + count);
+        low_rank_rows(
+            left + row * rank, right, rank, columns, scaling, accumulate, update - first_column, 1, first_column,
+            end_column);
+        next += end_column - first_column;
+        row++;
+    }
+    const size_t whole_rows = (end - next) / columns;
+    if (whole_rows > 0) {
+        low_rank_rows(
+            left + row * rank, right, rank, columns, scaling, accumulate, update + (next - first), whole_rows, 0,
+            columns);
+        next += whole_rows * columns;
+        row += whole_rows;
+    }
+    if (next < end) {
+        low_rank_rows(
+            left + row * rank, right, rank, columns, scaling, accumulate, update + (next - first), 1, 0, end - next);
+    }
+}
+
+static void QCONV_NAME(low_rank_update)(
+    const float *left, const float *right, size_t rank, size_t columns, float scaling, size_t first, size_t count,
+    bool accumulate, float *update
+) {
+    if (count == 0) return;
+    if (accumulate) {
+        low_rank_range(left, right, rank, columns, scaling, first, count, true, update);
+    } else {
+        low_rank_range(left, right, rank, columns, scaling, first, count, false, update);
+    }
+}
+
+// MARK: - Error sums
+
+// Element i is added to lane i % 8 of every sum; at the end lanes are added in halves.
+#define SUM_LANES 8
+// How many vectors hold the lanes of one sum.
+#define SUM_VECTORS (SUM_LANES / (QCONV_LANES / 2))
+
+typedef struct {
+    double squared_error[SUM_LANES], squared_exact[SUM_LANES], squared_written[SUM_LANES];
+    double written_dot_exact[SUM_LANES], squared_base[SUM_LANES], squared_update[SUM_LANES];
+    double change_dot_update[SUM_LANES], max_abs_error[SUM_LANES];
+} error_lanes;
+
+INLINE vdouble load_lanes(const double *source) {
+    vdouble value;
+    memcpy(&value, source, sizeof(value));
+    return value;
+}
+
+INLINE vdouble load_widened(const float *source) {
+    vfloat_half value;
+    memcpy(&value, source, sizeof(value));
+    return __builtin_convertvector(value, vdouble);
+}
+
+INLINE void add_to_lanes(double *lanes, int vector, vdouble value) {
+    double *lane = lanes + vector * (QCONV_LANES / 2);
+    value = load_lanes(lane) + value;
+    memcpy(lane, &value, sizeof(value));
+}
+
+// Whole groups of 8 finite elements.
+INLINE void sum_finite_errors(
+    const float *base, const float *update, const float *written, size_t count, error_lanes *lanes
+) {
+    error_lanes local = *lanes;
+    for (size_t i = 0; i < count; i += SUM_LANES) {
+        for (int vector = 0; vector < SUM_VECTORS; vector++) {
+            const size_t at = i + (size_t)vector * (QCONV_LANES / 2);
+            const vdouble b = load_widened(base + at);
+            const vdouble w = load_widened(written + at);
+            vdouble e = b;
+            if (update != NULL) {
+                const vdouble d = load_widened(update + at);
+                e = b + d;
+                add_to_lanes(local.squared_base, vector, b * b);
+                add_to_lanes(local.squared_update, vector, d * d);
+                add_to_lanes(local.change_dot_update, vector, (w - b) * d);
+            }
+            const vdouble error = w - e;
+            add_to_lanes(local.squared_error, vector, error * error);
+            add_to_lanes(local.squared_exact, vector, e * e);
+            add_to_lanes(local.squared_written, vector, w * w);
+            add_to_lanes(local.written_dot_exact, vector, w * e);
+            // Magnitudes compare as integers.
+            double *max_lane = local.max_abs_error + vector * (QCONV_LANES / 2);
+            const vlong magnitude = (vlong)error & INT64_MAX;
+            const vlong largest = (vlong)load_lanes(max_lane);
+            const vlong is_larger = magnitude > largest;
+            const vlong larger = (magnitude & is_larger) | (largest & ~is_larger);
+            memcpy(max_lane, &larger, sizeof(larger));
+        }
+    }
+    *lanes = local;
+}
+
+// Any elements; `lane` is the first one's.
+INLINE void sum_any_errors(
+    const float *base, const float *update, const float *written, size_t count, error_lanes *lanes,
+    qconv_error_sums *sums
+) {
+    for (size_t i = 0; i < count; i++) {
+        const size_t lane = i % SUM_LANES;
+        const double b = base[i], w = written[i], d = update != NULL ? update[i] : 0.0;
+        const double e = b + d;
+        if (!__builtin_isfinite(e)) {
+            sums->non_finite_exact++;
+            continue;
+        }
+        if (!__builtin_isfinite(w)) {
+            sums->non_finite_written++;
+            continue;
+        }
+        const double error = w - e;
+        const double magnitude = __builtin_fabs(error);
+        if (update != NULL) {
+            lanes->squared_base[lane] += b * b;
+            lanes->squared_update[lane] += d * d;
+            lanes->change_dot_update[lane] += (w - b) * d;
+        }
+        lanes->squared_error[lane] += error * error;
+        lanes->squared_exact[lane] += e * e;
+        lanes->squared_written[lane] += w * w;
+        lanes->written_dot_exact[lane] += w * e;
+        if (magnitude > lanes->max_abs_error[lane]) lanes->max_abs_error[lane] = magnitude;
+    }
+}
+
+INLINE bool all_finite(const float *values, size_t count) {
+    int32_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int32_t magnitude = (int32_t)(bits_of_float(values[i]) & 0x7FFFFFFF);
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return largest < 0x7F800000;
+}
+
+INLINE double fold_lanes(const double *lanes) {
+    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
+}
+
+INLINE void sum_errors(
+    const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums
+) {
+    // Elements looked at together: whether all are finite is asked while they are in the nearest cache.
+    enum { STRETCH = 1024 };
+    error_lanes lanes;
+    memset(&lanes, 0, sizeof(lanes));
+    memset(sums, 0, sizeof(*sums));
+    for (size_t start = 0; start < count; start += STRETCH) {
+        const size_t length = smaller(STRETCH, count - start);
+        const float *stretch_update = update != NULL ? update + start : NULL;
+        const bool finite = all_finite(base + start, length) && all_finite(written + start, length)
+            && (update == NULL || all_finite(update + start, length));
+        const size_t grouped = finite ? length - length % SUM_LANES : 0;
+        sum_finite_errors(base + start, stretch_update, written + start, grouped, &lanes);
+        sum_any_errors(
+            base + start + grouped, update != NULL ? stretch_update + grouped : NULL, written + start + grouped,
+            length - grouped, &lanes, sums);
+    }
+    sums->squared_error = fold_lanes(lanes.squared_error);
+    sums->squared_exact = fold_lanes(lanes.squared_exact);
+    sums->squared_written = fold_lanes(lanes.squared_written);
+    sums->written_dot_exact = fold_lanes(lanes.written_dot_exact);
+    sums->squared_base = update != NULL ? fold_lanes(lanes.squared_base) : sums->squared_exact;
+    sums->squared_update = fold_lanes(lanes.squared_update);
+    sums->change_dot_update = fold_lanes(lanes.change_dot_update);
+    for (int lane = 0; lane < SUM_LANES; lane++) {
+        if (lanes.max_abs_error[lane] > sums->max_abs_error) sums->max_abs_error = lanes.max_abs_error[lane];
+    }
+}
+
+static void QCONV_NAME(sum_errors)(
+    const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums
+) {
+    if (update != NULL) {
+        sum_errors(base, update, written, count, sums);
+    } else {
+        sum_errors(base, NULL, written, count, sums);
+    }
+}
+
+// MARK: - Element types
+
+typedef uint16_t uint16_unaligned __attribute__((aligned(1)));
+typedef float float_unaligned __attribute__((aligned(1)));
+typedef double double_unaligned __attribute__((aligned(1)));
+
+// A float32 from a narrow format's fields. `exponent_bits` + `mantissa_bits` + 1 is the width; subnormals are exact.
+INLINE float widen(uint32_t bits, int exponent_bits, int mantissa_bits, int bias) {
+    const uint32_t sign = bits >> (exponent_bits + mantissa_bits) << 31;
+    const uint32_t magnitude = bits & ((1u << (exponent_bits + mantissa_bits)) - 1);
+    const uint32_t normal = (magnitude << (23 - mantissa_bits)) + ((uint32_t)(127 - bias) << 23);
+    const float smallest = float_of_bits((uint32_t)(127 + 1 - bias - mantissa_bits) << 23);
+    const uint32_t subnormal = bits_of_float((float)(int32_t)magnitude * smallest);
+    return float_of_bits(sign | (magnitude >> mantissa_bits != 0 ? normal : subnormal));
+}
+
+INLINE float float_from_bf16(uint16_t bits) { return float_of_bits((uint32_t)bits << 16); }
+
+INLINE float float_from_f16(uint16_t bits) {
+    const uint32_t magnitude = bits & 0x7FFF;
+    const uint32_t infinite_or_nan = 0x7F800000u | (magnitude << 13) | (magnitude > 0x7C00 ? 0x400000u : 0);
+    const uint32_t special = (uint32_t)(bits >> 15) << 31 | infinite_or_nan;
+    return magnitude >= 0x7C00 ? float_of_bits(special) : widen(bits, 5, 10, 15);
+}
+
+INLINE float float_from_f8e4m3(uint8_t bits) {
+    return (bits & 0x7F) == 0x7F ? float_of_bits((uint32_t)(bits >> 7) << 31 | 0x7FC00000u) : widen(bits, 4, 3, 7);
+}
+
+INLINE float float_from_f8e5m2(uint8_t bits) {
+    const uint32_t magnitude = bits & 0x7F;
+    const uint32_t infinite_or_nan = 0x7F800000u | (magnitude << 21) | (magnitude > 0x7C ? 0x400000u : 0);
+    const uint32_t special = (uint32_t)(bits >> 7) << 31 | infinite_or_nan;
+    return magnitude >= 0x7C ? float_of_bits(special) : widen(bits, 5, 2, 15);
+}
+
+INLINE float float_from_f8e8m0(uint8_t bits) {
+    const uint32_t positive = bits == 0 ? 0x00400000u : (uint32_t)bits << 23;
+    return float_of_bits(bits == 0xFF ? 0x7FC00000u : positive);
+}
+
+INLINE float float_from_f8e4m3fnuz(uint8_t bits) {
+    return bits == 0x80 ? float_of_bits(0x7FC00000u) : widen(bits, 4, 3, 8);
+}
+
+INLINE float float_from_f8e5m2fnuz(uint8_t bits) {
+    return bits == 0x80 ? float_of_bits(0x7FC00000u) : widen(bits, 5, 2, 16);
+}
+
+INLINE uint16_t bf16_from_float(float value) {
+    const uint32_t bits = bits_of_float(value);
+    const uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+    const uint32_t quiet = (bits >> 16) | 0x40;
+    return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? quiet : rounded);
+}
+
+// The magnitude of a float32 in a narrow format, to nearest even; may carry into the format's infinity.
+INLINE uint32_t narrow(uint32_t magnitude, int mantissa_bits, int bias) {
+    const int shift = 23 - mantissa_bits;
+    const uint32_t rebias = (uint32_t)(127 - bias) << 23;
+    const uint32_t normal = (magnitude + ((1u << (shift - 1)) - 1) + ((magnitude >> shift) & 1) - rebias) >> shift;
+    // Adding a power of two whose last place is the format's smallest subnormal rounds to a multiple of that.
+    const uint32_t anchor = (uint32_t)(127 + 1 - bias - mantissa_bits + 23) << 23;
+    const uint32_t subnormal = bits_of_float(float_of_bits(magnitude) + float_of_bits(anchor)) - anchor;
+    return magnitude < (uint32_t)(127 + 1 - bias) << 23 ? subnormal : normal;
+}
+
+INLINE uint16_t f16_from_float(float value) {
+    const uint32_t bits = bits_of_float(value), magnitude = bits & 0x7FFFFFFF;
+    const uint32_t special = magnitude > 0x7F800000 ? 0x7E00 | ((magnitude >> 13) & 0x3FF) : 0x7C00;
+    return (uint16_t)(((bits >> 16) & 0x8000) | (magnitude >= 0x47800000 ? special : narrow(magnitude, 10, 15)));
+}
+
+// Without infinities: what is too large becomes NaN, as in torch.
+INLINE uint8_t f8e4m3_from_float(float value) {
+    const uint32_t bits = bits_of_float(value), magnitude = bits & 0x7FFFFFFF;
+    return (uint8_t)(((bits >> 24) & 0x80) | (magnitude >= 0x43F00000 ? 0x7F : narrow(magnitude, 3, 7)));
+}
+
+INLINE uint8_t f8e5m2_from_float(float value) {
+    const uint32_t bits = bits_of_float(value), magnitude = bits & 0x7FFFFFFF;
+    const uint32_t special = magnitude > 0x7F800000 ? 0x7F : 0x7C;
+    return (uint8_t)(((bits >> 24) & 0x80) | (magnitude >= 0x47800000 ? special : narrow(magnitude, 2, 15)));
+}
+
+// A float32 that rounds to a narrower format as the float64 does: truncated, with the last bit set when inexact.
+INLINE float round_to_odd(double value) {
+    const float nearest = (float)value;
+    const double difference = (double)nearest - value;
+    uint32_t bits = bits_of_float(nearest);
+    if (!(difference != 0) || value - value != 0) return nearest;
+    if (value < 0 ? difference < 0 : difference > 0) bits--;
+    return float_of_bits(bits | 1);
+}
+
+#define DECODE(element, convert)                                                                                        \
+    {                                                                                                                   \
+        const element *elements = source;                                                                               \
+        for (size_t i = 0; i < count; i++) destination[i] = convert(elements[i]);                                       \
+        return;                                                                                                         \
+    }
+
+static void QCONV_NAME(decode_floats)(
+    qconv_float_type type, const void *restrict source, size_t count, float *restrict destination
+) {
+    switch (type) {
+    case QCONV_F64:
+        DECODE(double_unaligned, (float))
+    case QCONV_F32:
+        memcpy(destination, source, count * sizeof(float));
+        return;
+    case QCONV_F16:
+        DECODE(uint16_unaligned, float_from_f16)
+    case QCONV_BF16:
+        DECODE(uint16_unaligned, float_from_bf16)
+    case QCONV_F8E4M3:
+        DECODE(uint8_t, float_from_f8e4m3)
+    case QCONV_F8E5M2:
+        DECODE(uint8_t, float_from_f8e5m2)
+    case QCONV_F8E8M0:
+        DECODE(uint8_t, float_from_f8e8m0)
+    case QCONV_F8E4M3FNUZ:
+        DECODE(uint8_t, float_from_f8e4m3fnuz)
+    case QCONV_F8E5M2FNUZ:
+        DECODE(uint8_t, float_from_f8e5m2fnuz)
+    }
+}
+
+#define ENCODE(element, convert)                                                                                        \
+    {                                                                                                                   \
+        element *elements = destination;                                                                                \
+        for (size_t i = 0; i < count; i++) elements[i] = convert(source[i]);                                            \
+        return;                                                                                                         \
+    }
+
+static void QCONV_NAME(encode_floats)(
+    const float *restrict source, size_t count, qconv_float_type type, void *restrict destination
+) {
+    switch (type) {
+    case QCONV_F64:
+        ENCODE(double_unaligned, (double))
+    case QCONV_F32:
+        memcpy(destination, source, count * sizeof(float));
+        return;
+    case QCONV_F16:
+        ENCODE(uint16_unaligned, f16_from_float)
+    case QCONV_BF16:
+        ENCODE(uint16_unaligned, bf16_from_float)
+    case QCONV_F8E4M3:
+        ENCODE(uint8_t, f8e4m3_from_float)
+    case QCONV_F8E5M2:
+        ENCODE(uint8_t, f8e5m2_from_float)
+    default:
+        return;
+    }
+}
+
+#define ENCODE_ODD(element, convert)                                                                                    \
+    {                                                                                                                   \
+        element *elements = destination;                                                                                \
+        for (size_t i = 0; i < count; i++) elements[i] = convert(round_to_odd(source[i]));                              \
+        return;                                                                                                         \
+    }
+
+static void QCONV_NAME(encode_doubles)(
+    const double *restrict source, size_t count, qconv_float_type type, void *restrict destination
+) {
+    switch (type) {
+    case QCONV_F64:
+        memcpy(destination, source, count * sizeof(double));
+        return;
+    case QCONV_F32:
+        ENCODE(float_unaligned, (float))
+    case QCONV_F16:
+        ENCODE_ODD(uint16_unaligned, f16_from_float)
+    case QCONV_BF16:
+        ENCODE_ODD(uint16_unaligned, bf16_from_float)
+    case QCONV_F8E4M3:
+        ENCODE_ODD(uint8_t, f8e4m3_from_float)
+    case QCONV_F8E5M2:
+        ENCODE_ODD(uint8_t, f8e5m2_from_float)
+    default:
+        return;
+    }
+}
+
+#define ROUND(encode, decode)                                                                                           \
+    {                                                                                                                   \
+        for (size_t i = 0; i < count; i++) values[i] = decode(encode(values[i]));                                       \
+        return;                                                                                                         \
+    }
+
+static void QCONV_NAME(round_floats)(float *values, size_t count, qconv_float_type type) {
+    switch (type) {
+    case QCONV_F16:
+        ROUND(f16_from_float, float_from_f16)
+    case QCONV_BF16:
+        ROUND(bf16_from_float, float_from_bf16)
+    case QCONV_F8E4M3:
+        ROUND(f8e4m3_from_float, float_from_f8e4m3)
+    case QCONV_F8E5M2:
+        ROUND(f8e5m2_from_float, float_from_f8e5m2)
+    default:
+        return;
+    }
+}
+
+const qconv_kernel_table QCONV_NAME(qconv_kernels) = {
+#define QCONV_ENTRY(type, name, parameters, arguments) .name = QCONV_NAME(name),
+    QCONV_KERNEL_LIST(QCONV_ENTRY)
+#undef QCONV_ENTRY
+};

@@ -1,0 +1,86 @@
+import Kernels
+import Tensors
+
+/// bitsandbytes' block-wise 4-bit quantization over flat, row-major values.
+///
+/// A call handles `count` elements that start at a block boundary; only the last block may be short, which it is at a
+/// tensor's end. Two codes share a byte, the first in the high nibble; an odd count is padded with the code of 0.0.
+/// The rules are written down in formats/bitsandbytes-4bit.md.
+public enum BlockQuantizer {
+    /// Computes every block's scale: max |x|, at least 1e-38 for a short last block as in bitsandbytes, NaN for a block that
+    /// has one.
+    ///
+    /// - Parameter absmax: Room for ⌈count / blocksize⌉ values.
+    public static func absmax(
+        _ values: UnsafePointer<Float>, count: Int, blocksize: Int, into absmax: UnsafeMutablePointer<Float>
+    ) {
+        qconv_absmax(values, count, blocksize, absmax)
+    }
+
+    /// Quantizes values on given scales.
+    ///
+    /// - Parameters:
+    ///   - absmax: ⌈count / blocksize⌉ scales, usually from ``absmax(_:count:blocksize:into:)``.
+    ///   - firstIndex: Index in the tensor of the first value, which stochastic rounding depends on.
+    ///   - codes: Room for ⌈count / 2⌉ bytes.
+    public static func quantize(
+        _ values: UnsafePointer<Float>, absmax: UnsafePointer<Float>, count: Int, blocksize: Int, quantType: QuantType,
+        rounding: RoundingRule, firstIndex: UInt64, into codes: UnsafeMutablePointer<UInt8>
+    ) {
+        quantType.withCodebook { codebook in
+            switch rounding {
+            case .nearest:
+                qconv_quantize_nearest(values, absmax, count, blocksize, codebook, codes)
+            case .stochastic(let key):
+                checkAlignment(of: firstIndex, blocksize: blocksize)
+                qconv_quantize_stochastic(values, absmax, count, blocksize, codebook, key.value, firstIndex, codes)
+            }
+        }
+    }
+
+    /// Decodes to level · absmax in float32. bitsandbytes then rounds to the quant state's dtype.
+    ///
+    /// - Parameter values: Room for `count` values.
+    public static func dequantize(
+        _ codes: UnsafePointer<UInt8>, absmax: UnsafePointer<Float>, count: Int, blocksize: Int, quantType: QuantType,
+        into values: UnsafeMutablePointer<Float>
+    ) {
+        quantType.withCodebook { qconv_dequantize(codes, absmax, count, blocksize, $0, values) }
+    }
+
+    /// Adds an update to 4-bit values on the base's own scales: level + update / absmax in float32, rounded to a level.
+    ///
+    /// A code stays bit-identical where the chosen level equals the base's (a zero update, and FP4's second zero, included),
+    /// where absmax is 0, and where the sum is NaN. Scales may be negative, as decoded double-quantized ones can be.
+    ///
+    /// - Parameters:
+    ///   - absmax: The base's decoded scales.
+    ///   - update: `count` values to add, in the units of the decoded weights.
+    ///   - firstIndex: Index in the tensor of the first value, which stochastic rounding depends on.
+    ///   - codes: Room for ⌈count / 2⌉ bytes; may be `baseCodes` itself. The padding of an odd count is kept.
+    public static func requantize(
+        baseCodes: UnsafePointer<UInt8>, absmax: UnsafePointer<Float>, update: UnsafePointer<Float>, count: Int,
+        blocksize: Int, quantType: QuantType, rounding: RoundingRule, firstIndex: UInt64,
+        into codes: UnsafeMutablePointer<UInt8>
+    ) {
+        quantType.withCodebook { codebook in
+            switch rounding {
+            case .nearest:
+                qconv_requantize_nearest(baseCodes, absmax, update, count, blocksize, codebook, codes)
+            case .stochastic(let key):
+                checkAlignment(of: firstIndex, blocksize: blocksize)
+                qconv_requantize_stochastic(
+                    baseCodes, absmax, update, count, blocksize, codebook, key.value, firstIndex, codes)
+            }
+        }
+    }
+
+    /// The number of codes that differ, of the first `count`. Padding is not looked at.
+    public static func changedCodes(_ a: UnsafePointer<UInt8>, _ b: UnsafePointer<UInt8>, count: Int) -> Int {
+        qconv_changed_codes(a, b, count)
+    }
+
+    private static func checkAlignment(of firstIndex: UInt64, blocksize: Int) {
+        precondition(firstIndex % UInt64(blocksize) == 0, "a call starts at a block boundary")
+    }
+}
