@@ -70,6 +70,12 @@ let package = Package(
             path: "Tests/TestSupport"),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
         .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
+        .testTarget(
+            name: "PipelineTests",
+            dependencies: [
+                "Pipeline", "LosslessJSON", "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )
