@@ -58,7 +58,7 @@ let package = Package(
         .testTarget(
             name: "AdaptersTests",
             dependencies: [
-                "Adapters", "Tensors", "LosslessJSON",
+                "Adapters", "Checkpoints", "Tensors", "LosslessJSON",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
     ],
