@@ -60,7 +60,7 @@ let package = Package(
         .testTarget(
             name: "AdaptersTests",
             dependencies: [
-                "Adapters", "Tensors", "LosslessJSON",
+                "Adapters", "Checkpoints", "Tensors", "LosslessJSON",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         // What several test targets share; no product contains it.

@@ -86,8 +86,8 @@ extension AdapterTensorProblem: CustomStringConvertible {
         switch self {
         case .missingFactor(let present, let missing):
             "\(present) is there, but \(missing) is not"
-        case .dtype(let tensor, let found):
-            "\(tensor): expected F32, F16 or BF16, found \(found.rawValue)"
+        case .encoding(let tensor, let found):
+            "\(tensor): expected F32, F16 or BF16, found \(found.label.uppercased())"
         case .shape(let tensor, let found) where found.count < 2 || found.contains(0):
             """
             \(tensor): expected 2 dimensions, found \(found); a factor like this was saved by DeepSpeed ZeRO-3 or FSDP \

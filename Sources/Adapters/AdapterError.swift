@@ -51,7 +51,7 @@ public struct UnsupportedTensor: Hashable, Sendable {
 public enum AdapterTensorProblem: Hashable, Sendable {
     /// One factor of a module without the other.
     case missingFactor(present: String, missing: String)
-    case dtype(tensor: String, found: DType)
+    case encoding(tensor: String, found: Encoding)
     /// A factor that is not [rows, columns] with at least one of each.
     case shape(tensor: String, found: [Int])
     /// lora_A [rank, in] and lora_B [out, rank] of one module with different ranks.

@@ -5,7 +5,7 @@ import Tensors
 struct FactorPair {
     struct Factor {
         let index: Int
-        let entry: AdapterTensorEntry
+        let tensor: LogicalTensor
     }
 
     let module: String
@@ -18,15 +18,15 @@ struct FactorPair {
     ///
     /// - Throws: ``AdapterError/unsupportedTensors(file:_:)`` for anything but factors, and
     ///   ``AdapterError/inconsistentTensors(file:_:)`` for a factor that stands alone.
-    static func collect(from entries: [AdapterTensorEntry], file: FilePath) throws(AdapterError) -> [FactorPair] {
-        guard !entries.isEmpty else { throw .empty(file: file) }
+    static func collect(from tensors: [LogicalTensor], file: FilePath) throws(AdapterError) -> [FactorPair] {
+        guard !tensors.isEmpty else { throw .empty(file: file) }
         var factorsA: [String: Factor] = [:]
         var factorsB: [String: Factor] = [:]
         var order: [String] = []
         var unsupported: [UnsupportedTensor] = []
-        for (index, entry) in entries.enumerated() {
-            let factor = Factor(index: index, entry: entry)
-            switch AdapterTensorName(entry.name) {
+        for (index, tensor) in tensors.enumerated() {
+            let factor = Factor(index: index, tensor: tensor)
+            switch AdapterTensorName(tensor.name) {
             case .factorA(let module):
                 if factorsB[module] == nil { order.append(module) }
                 factorsA[module] = factor
@@ -34,7 +34,7 @@ struct FactorPair {
                 if factorsA[module] == nil { order.append(module) }
                 factorsB[module] = factor
             case .unsupported(let feature):
-                unsupported.append(UnsupportedTensor(name: entry.name, feature: feature))
+                unsupported.append(UnsupportedTensor(name: tensor.name, feature: feature))
             }
         }
         guard unsupported.isEmpty else { throw .unsupportedTensors(file: file, unsupported) }
@@ -46,10 +46,10 @@ struct FactorPair {
             case (let a?, let b?): pairs.append(FactorPair(module: module, a: a, b: b))
             case (let a?, nil):
                 let missing = AdapterTensorName.full(module: module, suffix: AdapterTensorName.suffixB)
-                alone.append(.missingFactor(present: a.entry.name, missing: missing))
+                alone.append(.missingFactor(present: a.tensor.name, missing: missing))
             case (nil, let b?):
                 let missing = AdapterTensorName.full(module: module, suffix: AdapterTensorName.suffixA)
-                alone.append(.missingFactor(present: b.entry.name, missing: missing))
+                alone.append(.missingFactor(present: b.tensor.name, missing: missing))
             case (nil, nil): continue
             }
         }
@@ -61,19 +61,19 @@ struct FactorPair {
     func problems(under rules: ModuleRules) -> [AdapterTensorProblem] {
         if let objection = rules.objection(to: module) { return [.unwantedModule(module: module, objection)] }
         let malformed = [a, b].compactMap { factor -> AdapterTensorProblem? in
-            let entry = factor.entry
-            guard [.f32, .f16, .bf16].contains(entry.dtype) else {
-                return .dtype(tensor: entry.name, found: entry.dtype)
+            let tensor = factor.tensor
+            guard let dtype = tensor.encoding.denseDType, [.f32, .f16, .bf16].contains(dtype) else {
+                return .encoding(tensor: tensor.name, found: tensor.encoding)
             }
-            guard entry.shape.count == 2, entry.shape.allSatisfy({ $0 > 0 }) else {
-                return .shape(tensor: entry.name, found: entry.shape)
+            guard tensor.shape.count == 2, tensor.shape.allSatisfy({ $0 > 0 }) else {
+                return .shape(tensor: tensor.name, found: tensor.shape)
             }
             return nil
         }
         guard malformed.isEmpty else { return malformed }
-        let rank = a.entry.shape[0]
-        guard rank == b.entry.shape[1] else {
-            return [.ranksDiffer(module: module, a: rank, b: b.entry.shape[1])]
+        let rank = a.tensor.shape[0]
+        guard rank == b.tensor.shape[1] else {
+            return [.ranksDiffer(module: module, a: rank, b: b.tensor.shape[1])]
         }
         let expected = rules.rank(of: module)
         guard rank == expected.rank else {

@@ -10,8 +10,8 @@ extension LoRAAdapter {
     /// - Throws: ``AdapterError/nonFinite(file:tensor:index:)``; ``Tensors/FileError`` when the file cannot be read.
     public func factors(ofModule index: Int) throws -> LowRankFactors {
         let module = modules[index]
-        let a = try values(ofEntry: factorEntries[index].a)
-        let b = try values(ofEntry: factorEntries[index].b)
+        let a = try values(ofTensor: factorTensors[index].a)
+        let b = try values(ofTensor: factorTensors[index].b)
         guard configuration.fanInFanOut else {
             return LowRankFactors(
                 rows: module.outFeatures, columns: module.inFeatures, rank: module.rank, left: b, right: a,
@@ -23,12 +23,15 @@ extension LoRAAdapter {
             right: transposed(b, rows: module.outFeatures, columns: module.rank), scaling: module.scaling)
     }
 
-    private func values(ofEntry index: Int) throws -> [Float] {
-        let entry = source.entries[index]
-        let bytes = try source.bytes(ofEntry: index)
-        let values = bytes.withUnsafeBytes { widen($0, from: entry.dtype) }
+    private func values(ofTensor index: Int) throws -> [Float] {
+        let tensor = weights.tensors[index]
+        let byteCount = tensor.byteCount(of: .values)
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 16)
+        defer { bytes.deallocate() }
+        try weights.read(.values, ofTensor: index, at: 0, into: bytes)
+        let values = widen(UnsafeRawBufferPointer(bytes), from: tensor.encoding.denseDType ?? .f32)
         if let index = values.firstIndex(where: { !$0.isFinite }) {
-            throw AdapterError.nonFinite(file: files[1], tensor: entry.name, index: index)
+            throw AdapterError.nonFinite(file: files[1], tensor: tensor.name, index: index)
         }
         return values
     }
@@ -43,10 +46,19 @@ private func widen(_ bytes: UnsafeRawBufferPointer, from dtype: DType) -> [Float
         }
     }
     switch dtype {
-    case .f16: return load(UInt16.self) { Float(Float16(bitPattern: $0)) }
+    case .f16: return load(UInt16.self, widenHalf)
     case .bf16: return load(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
     default: return load(UInt32.self) { Float(bitPattern: $0) }
     }
+}
+
+/// The value of an IEEE half. Swift's `Float16` does not exist on Intel Macs.
+private func widenHalf(_ bits: UInt16) -> Float {
+    let sign = UInt32(bits & 0x8000) << 16
+    let magnitude = UInt32(bits & 0x7FFF)
+    if magnitude >= 0x7C00 { return Float(bitPattern: sign | 0x7F80_0000 | magnitude << 13) }
+    // In the place of a float32's exponent and fraction the exponent is too small by 127 − 15, also for subnormals.
+    return Float(bitPattern: sign | magnitude << 13) * 0x1p112
 }
 
 private func transposed(_ values: [Float], rows: Int, columns: Int) -> [Float] {

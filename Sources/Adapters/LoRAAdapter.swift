@@ -1,3 +1,4 @@
+import Checkpoints
 import LosslessJSON
 import SystemPackage
 import Tensors
@@ -18,36 +19,36 @@ public struct LoRAAdapter: Sendable {
     /// The files the adapter was read from, for fingerprints: the configuration, then the weights.
     public let files: [FilePath]
 
-    let source: any AdapterTensorSource
-    /// Where each module's factors stand among the source's entries.
-    let factorEntries: [(a: Int, b: Int)]
+    let weights: any CheckpointReader
+    /// Where each module's factors stand among the tensors of `weights`.
+    let factorTensors: [(a: Int, b: Int)]
 
     /// Opens an adapter.
     ///
     /// - Parameters:
     ///   - directory: The directory that PEFT's `save_pretrained` wrote.
-    ///   - openWeights: Opens `adapter_model.safetensors`.
+    ///   - openWeights: Makes a reader of `adapter_model.safetensors`.
     /// - Throws: ``AdapterError`` when the directory holds no adapter, or one that a plain LoRA merge cannot reproduce;
     ///   ``Tensors/FileError`` when a file cannot be read.
-    package init(directory: FilePath, openWeights: (FilePath) throws -> any AdapterTensorSource) throws {
+    public init(directory: FilePath, openWeights: (FilePath) throws -> any CheckpointReader) throws {
         let location = try AdapterDirectory(directory)
         let configuration = try LoRAAdapter.readConfiguration(location.configuration)
         let rules = try ModuleRules(configuration, file: location.configuration)
-        let source = try openWeights(location.weights)
-        let pairs = try FactorPair.collect(from: source.entries, file: location.weights)
+        let weights = try openWeights(location.weights)
+        let pairs = try FactorPair.collect(from: weights.tensors, file: location.weights)
         let problems = pairs.flatMap { $0.problems(under: rules) }
         guard problems.isEmpty else { throw AdapterError.inconsistentTensors(file: location.weights, problems) }
 
         self.directory = directory
         self.configuration = configuration
-        self.source = source
+        self.weights = weights
         modules = pairs.map { pair in
-            let rank = pair.a.entry.shape[0]
+            let rank = pair.a.tensor.shape[0]
             return LoRAModule(
-                name: pair.module, rank: rank, inFeatures: pair.a.entry.shape[1], outFeatures: pair.b.entry.shape[0],
+                name: pair.module, rank: rank, inFeatures: pair.a.tensor.shape[1], outFeatures: pair.b.tensor.shape[0],
                 alpha: rules.alpha(of: pair.module), scaling: rules.scaling(of: pair.module, rank: rank))
         }
-        factorEntries = pairs.map { ($0.a.index, $0.b.index) }
+        factorTensors = pairs.map { ($0.a.index, $0.b.index) }
         files = [location.configuration, location.weights]
     }
 

@@ -109,7 +109,8 @@ private struct FieldReader {
 extension JSONValue {
     fileprivate var positiveInt: Int? { int.flatMap { $0 > 0 ? $0 : nil } }
 
-    fileprivate var finiteDouble: Double? { double.flatMap { $0.isFinite ? $0 : nil } }
+    /// A number that is finite as a float32 too, which the scaling becomes.
+    fileprivate var finiteDouble: Double? { double.flatMap { Float($0).isFinite ? $0 : nil } }
 
     /// One integer or a list of them.
     fileprivate var integers: [Int]? {

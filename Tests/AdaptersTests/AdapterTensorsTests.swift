@@ -94,7 +94,10 @@ import Testing
         if [.f32, .f16, .bf16].contains(dtype) {
             #expect(try failure([], tensors) == nil)
         } else {
-            #expect(try problems([], tensors) == [.dtype(tensor: a, found: dtype), .dtype(tensor: b, found: dtype)])
+            #expect(
+                try problems([], tensors) == [
+                    .encoding(tensor: a, found: .dense(dtype)), .encoding(tensor: b, found: .dense(dtype)),
+                ])
         }
     }
 

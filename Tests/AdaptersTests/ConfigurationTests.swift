@@ -121,6 +121,7 @@ import Testing
     @Test(
         arguments: [
             ("r", 0), ("r", -1), ("r", 2.5), ("r", "8"), ("r", nil), ("lora_alpha", "16"), ("lora_alpha", nil),
+            ("lora_alpha", 1e300),
             ("use_rslora", 1), ("fan_in_fan_out", "true"), ("rank_pattern", [4]), ("rank_pattern", ["q_proj": 0]),
             ("rank_pattern", ["q_proj": "4"]), ("alpha_pattern", ["q_proj": true]), ("target_modules", 3),
             ("target_modules", ["q_proj", 3]), ("exclude_modules", ["a": 1]), ("layers_to_transform", "0"),

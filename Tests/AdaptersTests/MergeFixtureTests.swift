@@ -15,14 +15,14 @@ import Testing
         let base = try SafetensorsBytes(path("base").appending("model.safetensors"))
         let expected = try SafetensorsBytes(path("expected"))
         let adapter = try LoRAAdapter(testing: path("adapter"))
-        let tensors = base.entries.map { LogicalTensor(name: $0.name, shape: $0.shape, encoding: .dense($0.dtype)) }
+        let tensors = base.tensors
         let matches = try adapter.match(to: tensors)
         #expect(matches.count == 4)
 
         for match in matches {
             let name = tensors[match.tensor].name
             let factors = try adapter.factors(ofModule: match.module)
-            let weights = Self.values(try base.bytes(ofEntry: match.tensor), dtype)
+            let weights = Self.values(try #require(base.bytes(named: name)), dtype)
             let merged = Self.values(try #require(expected.bytes(named: name)), dtype)
             var differing = 0
             for index in weights.indices {

@@ -15,7 +15,7 @@ import Testing
         let directory = Fixtures.directory.appending(fixture)
         let adapter = try LoRAAdapter(testing: directory)
         let expected = try SafetensorsBytes(directory.appending("expected.safetensors"))
-        #expect(adapter.modules.count * 2 == expected.entries.count)
+        #expect(adapter.modules.count * 2 == expected.tensors.count)
 
         for (index, module) in adapter.modules.enumerated() {
             let scaling = try #require(expected.bytes(named: "\(module.name).scaling"))
