@@ -18,7 +18,8 @@ struct StoredTensors {
         let header = try JSONValue(parsing: bytes[8..<8 + length])
         var tensors: [String: Tensor] = [:]
         for (name, entry) in header.object ?? [:] where name != "__metadata__" {
-            let offsets = try #require(entry["data_offsets"]?.array?.compactMap(\.int))
+            let offsets = (entry["data_offsets"]?.array ?? []).compactMap(\.int)
+            try #require(offsets.count == 2)
             tensors[name] = Tensor(
                 dtype: try #require(entry["dtype"]?.string), shape: entry["shape"]?.array?.compactMap(\.int) ?? [],
                 data: Data(bytes[8 + length + offsets[0]..<8 + length + offsets[1]]))

@@ -90,7 +90,7 @@ import Testing
         (#"{"steps": [], "output": {"path": "o"}}"#, #"the key "input" is missing"#),
         (#"{"input": "b", "output": {"path": "o"}}"#, #"the key "steps" is missing"#),
         (#"{"input": "b", "steps": []}"#, "nothing would be written"),
-        (#"{"input": "b", "steps": [], "output": {}}"#, #"output: the key "path" is missing"#),
+        (#"{"input": "b", "steps": [], "output": {}}"#, #"spec, "output": the key "path" is missing"#),
         (#"{"input": "b", "steps": [], "output": "o"}"#, #""output" is "o"; it must be an object"#),
         (#"{"input": "b", "steps": [], "output": {"path": "o"}, "report": {"xml": "r"}}"#, #"unknown key "xml""#),
     ])
