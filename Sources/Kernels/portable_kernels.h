@@ -110,8 +110,7 @@ INLINE search_tree make_search_tree(const float bounds[15]) {
     return tree;
 }
 
-// Counts bounds b with !(value <= b) (inclusive: value equal to a bound does not exceed it) or, with `exclusive` false,
-// with !(value < b).
+// Whether a value equal to a bound exceeds it is `equal_exceeds`.
 INLINE vint rank_among(const search_tree *tree, vfloat value, bool equal_exceeds) {
 #if QCONV_LANES > 4
     const table16 nodes = load_table(tree->nodes);
@@ -469,10 +468,10 @@ INLINE float low_rank_element(
 
 // `vectors` vectors of columns of `rows` rows.
 INLINE void low_rank_tile(
-    const float *left, const float *right, size_t rank, size_t columns, float scaling, bool accumulate, float *update,
-    int rows, int vectors
+    const float *left, const float *right, size_t right_stride, size_t rank, size_t columns, float scaling,
+    bool accumulate, float *update, int rows, int vectors
 ) {
-    vfloat sums[4][4];
+    vfloat sums[4][2];
     for (int row = 0; row < rows; row++) {
         for (int v = 0; v < vectors; v++) sums[row][v] = (vfloat){0};
     }
@@ -480,7 +479,7 @@ INLINE void low_rank_tile(
         for (int row = 0; row < rows; row++) {
             const float factor = left[(size_t)row * rank + k];
             for (int v = 0; v < vectors; v++) {
-                sums[row][v] += factor * load(right + k * columns + (size_t)v * QCONV_LANES);
+                sums[row][v] += factor * load(right + k * right_stride + (size_t)v * QCONV_LANES);
             }
         }
     }
@@ -493,24 +492,40 @@ INLINE void low_rank_tile(
     }
 }
 
+// The largest rank whose column tiles are packed; beyond it a tile would not stay in the nearest cache anyway.
+#define PACKED_RANK 256
+
 // The columns first_column ..< end_column of some rows; left and update point at the first row.
 INLINE void low_rank_rows(
     const float *left, const float *right, size_t rank, size_t columns, float scaling, bool accumulate, float *update,
     size_t rows, size_t first_column, size_t end_column
 ) {
+    enum { TILE_COLUMNS = 2 * QCONV_LANES };
+    // A column tile of the right factor, moved together: its rows, often a power of two apart, would otherwise compete for
+    // the same few lines of the nearest cache.
+    float packed[PACKED_RANK * TILE_COLUMNS];
+    const bool packs = rank <= PACKED_RANK && rows >= 4;
     size_t column = first_column;
-    // Columns outside, rows inside: a column tile of the right factor stays in the nearest cache.
-    for (; column + 2 * QCONV_LANES <= end_column; column += 2 * QCONV_LANES) {
+    for (; column + TILE_COLUMNS <= end_column; column += TILE_COLUMNS) {
+        const float *tile = right + column;
+        size_t tile_stride = columns;
+        if (packs) {
+            for (size_t k = 0; k < rank; k++) {
+                memcpy(packed + k * TILE_COLUMNS, right + k * columns + column, TILE_COLUMNS * sizeof(float));
+            }
+            tile = packed;
+            tile_stride = TILE_COLUMNS;
+        }
         size_t row = 0;
         for (; row + 4 <= rows; row += 4) {
             low_rank_tile(
-                left + row * rank, right + column, rank, columns, scaling, accumulate, update + row * columns + column,
-                4, 2);
+                left + row * rank, tile, tile_stride, rank, columns, scaling, accumulate,
+                update + row * columns + column, 4, 2);
         }
         for (; row < rows; row++) {
             low_rank_tile(
-                left + row * rank, right + column, rank, columns, scaling, accumulate, update + row * columns + column,
-                1, 2);
+                left + row * rank, tile, tile_stride, rank, columns, scaling, accumulate,
+                update + row * columns + column, 1, 2);
         }
     }
     for (; column < end_column; column++) {
@@ -577,60 +592,79 @@ typedef struct {
     double change_dot_update[SUM_LANES], max_abs_error[SUM_LANES];
 } error_lanes;
 
-INLINE vdouble load_lanes(const double *source) {
-    vdouble value;
-    memcpy(&value, source, sizeof(value));
-    return value;
-}
-
 INLINE vdouble load_widened(const float *source) {
     vfloat_half value;
     memcpy(&value, source, sizeof(value));
     return __builtin_convertvector(value, vdouble);
 }
 
-INLINE void add_to_lanes(double *lanes, int vector, vdouble value) {
-    double *lane = lanes + vector * (QCONV_LANES / 2);
-    value = load_lanes(lane) + value;
-    memcpy(lane, &value, sizeof(value));
+// A sum's lanes in registers.
+typedef struct {
+    vdouble vectors[SUM_VECTORS];
+} lane_vectors;
+
+INLINE lane_vectors load_sum(const double *lanes) {
+    lane_vectors sum;
+    memcpy(&sum, lanes, sizeof(sum));
+    return sum;
 }
 
-// Whole groups of 8 finite elements.
-INLINE void sum_finite_errors(
+INLINE void store_sum(double *lanes, lane_vectors sum) { memcpy(lanes, &sum, sizeof(sum)); }
+
+// Whole groups of 8 finite elements: the sums over the exact result and the written value.
+INLINE void sum_finite_results(
     const float *base, const float *update, const float *written, size_t count, error_lanes *lanes
 ) {
-    error_lanes local = *lanes;
+    lane_vectors squared_error = load_sum(lanes->squared_error), squared_exact = load_sum(lanes->squared_exact);
+    lane_vectors squared_written = load_sum(lanes->squared_written);
+    lane_vectors written_dot_exact = load_sum(lanes->written_dot_exact);
+    lane_vectors max_abs_error = load_sum(lanes->max_abs_error);
     for (size_t i = 0; i < count; i += SUM_LANES) {
-        for (int vector = 0; vector < SUM_VECTORS; vector++) {
-            const size_t at = i + (size_t)vector * (QCONV_LANES / 2);
-            const vdouble b = load_widened(base + at);
+        for (int v = 0; v < SUM_VECTORS; v++) {
+            const size_t at = i + (size_t)v * (QCONV_LANES / 2);
             const vdouble w = load_widened(written + at);
-            vdouble e = b;
-            if (update != NULL) {
-                const vdouble d = load_widened(update + at);
-                e = b + d;
-                add_to_lanes(local.squared_base, vector, b * b);
-                add_to_lanes(local.squared_update, vector, d * d);
-                add_to_lanes(local.change_dot_update, vector, (w - b) * d);
-            }
+            vdouble e = load_widened(base + at);
+            if (update != NULL) e += load_widened(update + at);
             const vdouble error = w - e;
-            add_to_lanes(local.squared_error, vector, error * error);
-            add_to_lanes(local.squared_exact, vector, e * e);
-            add_to_lanes(local.squared_written, vector, w * w);
-            add_to_lanes(local.written_dot_exact, vector, w * e);
-            // Magnitudes compare as integers.
-            double *max_lane = local.max_abs_error + vector * (QCONV_LANES / 2);
-            const vlong magnitude = (vlong)error & INT64_MAX;
-            const vlong largest = (vlong)load_lanes(max_lane);
-            const vlong is_larger = magnitude > largest;
-            const vlong larger = (magnitude & is_larger) | (largest & ~is_larger);
-            memcpy(max_lane, &larger, sizeof(larger));
+            squared_error.vectors[v] += error * error;
+            squared_exact.vectors[v] += e * e;
+            squared_written.vectors[v] += w * w;
+            written_dot_exact.vectors[v] += w * e;
+            const vdouble magnitude = (vdouble)((vlong)error & INT64_MAX);
+            const vlong is_larger = (vlong)(magnitude > max_abs_error.vectors[v]);
+            max_abs_error.vectors[v] =
+                (vdouble)(((vlong)magnitude & is_larger) | ((vlong)max_abs_error.vectors[v] & ~is_larger));
         }
     }
-    *lanes = local;
+    store_sum(lanes->squared_error, squared_error);
+    store_sum(lanes->squared_exact, squared_exact);
+    store_sum(lanes->squared_written, squared_written);
+    store_sum(lanes->written_dot_exact, written_dot_exact);
+    store_sum(lanes->max_abs_error, max_abs_error);
 }
 
-// Any elements; `lane` is the first one's.
+// Whole groups of 8 finite elements: the sums over the update. A pass of its own, so that the sums of either fit into
+// the registers of AVX2.
+INLINE void sum_finite_updates(
+    const float *base, const float *update, const float *written, size_t count, error_lanes *lanes
+) {
+    lane_vectors squared_base = load_sum(lanes->squared_base), squared_update = load_sum(lanes->squared_update);
+    lane_vectors change_dot_update = load_sum(lanes->change_dot_update);
+    for (size_t i = 0; i < count; i += SUM_LANES) {
+        for (int v = 0; v < SUM_VECTORS; v++) {
+            const size_t at = i + (size_t)v * (QCONV_LANES / 2);
+            const vdouble b = load_widened(base + at), d = load_widened(update + at), w = load_widened(written + at);
+            squared_base.vectors[v] += b * b;
+            squared_update.vectors[v] += d * d;
+            change_dot_update.vectors[v] += (w - b) * d;
+        }
+    }
+    store_sum(lanes->squared_base, squared_base);
+    store_sum(lanes->squared_update, squared_update);
+    store_sum(lanes->change_dot_update, change_dot_update);
+}
+
+// Any elements, the first of them for lane 0.
 INLINE void sum_any_errors(
     const float *base, const float *update, const float *written, size_t count, error_lanes *lanes,
     qconv_error_sums *sums
@@ -689,7 +723,8 @@ INLINE void sum_errors(
         const bool finite = all_finite(base + start, length) && all_finite(written + start, length)
             && (update == NULL || all_finite(update + start, length));
         const size_t grouped = finite ? length - length % SUM_LANES : 0;
-        sum_finite_errors(base + start, stretch_update, written + start, grouped, &lanes);
+        sum_finite_results(base + start, stretch_update, written + start, grouped, &lanes);
+        if (update != NULL) sum_finite_updates(base + start, stretch_update, written + start, grouped, &lanes);
         sum_any_errors(
             base + start + grouped, update != NULL ? stretch_update + grouped : NULL, written + start + grouped,
             length - grouped, &lanes, sums);
@@ -789,10 +824,11 @@ INLINE uint16_t f16_from_float(float value) {
     return (uint16_t)(((bits >> 16) & 0x8000) | (magnitude >= 0x47800000 ? special : narrow(magnitude, 10, 15)));
 }
 
-// Without infinities: what is too large becomes NaN, as in torch.
+// Without infinities: what is too large becomes the largest value, as in torch.
 INLINE uint8_t f8e4m3_from_float(float value) {
     const uint32_t bits = bits_of_float(value), magnitude = bits & 0x7FFFFFFF;
-    return (uint8_t)(((bits >> 24) & 0x80) | (magnitude >= 0x43F00000 ? 0x7F : narrow(magnitude, 3, 7)));
+    const uint32_t special = magnitude > 0x7F800000 ? 0x7F : 0x7E;
+    return (uint8_t)(((bits >> 24) & 0x80) | (magnitude >= 0x43E00000 ? special : narrow(magnitude, 3, 7)));
 }
 
 INLINE uint8_t f8e5m2_from_float(float value) {

@@ -57,11 +57,12 @@ public enum DoubleQuantizer {
         return map.sorted()
     }
 
-    /// `torch.linspace` in float32: counted from the nearer end.
+    /// `torch.linspace` in float32: counted from the nearer end, each value rounded once.
     private static func evenlySpaced(from start: Float, to end: Float, count: Int) -> [Float] {
         let step = (end - start) / Float(count - 1)
         return (0..<count).map { index in
-            index < count / 2 ? start + step * Float(index) : end - step * Float(count - 1 - index)
+            index < count / 2
+                ? start.addingProduct(step, Float(index)) : end.addingProduct(-step, Float(count - 1 - index))
         }
     }
 

@@ -27,8 +27,8 @@ public enum FloatConversion {
         qconv_decode_floats(type, source, count, destination)
     }
 
-    /// Encodes `count` float32 values, rounding once. Values too large for a dtype become infinite, or NaN in
-    /// float8_e4m3fn, which has no infinities.
+    /// Encodes `count` float32 values, rounding once. Values too large for a dtype become infinite; in
+    /// float8_e4m3fn, which has no infinities, they and infinities become ±448 as in torch 2.15.
     ///
     /// - Parameter destination: Room for `count` elements at any alignment; written little-endian.
     /// - Precondition: ``canEncode(_:)``.
