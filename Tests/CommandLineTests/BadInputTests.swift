@@ -163,7 +163,9 @@ import Testing
 
     @Test func valuesTooLargeForTheDType() throws {
         var data = Data()
-        for value in [1 as Float, 1e6] { withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) } }
+        for value in [1 as Float, 1e6] {
+            withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) }
+        }
         try workspace.safetensors(
             #"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, data: data, to: "large.safetensors")
         try expectRefusal(

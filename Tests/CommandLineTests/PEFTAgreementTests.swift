@@ -52,7 +52,9 @@ import Testing
                         zip(ours.floats, tensor.floats).allSatisfy { abs($0 - $1) <= 1e-6 * abs($1) + 1e-9 },
                         "\(item): \(name)")
                 } else if name.hasSuffix("absmax") {
-                    #expect(differences(Array(ours.data), Array(tensor.data)) * 100 <= tensor.data.count, "\(item): \(name)")
+                    #expect(
+                        differences(Array(ours.data), Array(tensor.data)) * 100 <= tensor.data.count, "\(item): \(name)"
+                    )
                 } else if name.contains("quant_state") {
                     try expectSameState(ours, tensor, "\(item): \(name)")
                 } else {

@@ -5,6 +5,13 @@ import Tensors
 extension Chunk {
     /// Reads a range of a tensor and decodes it.
     func load(_ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int) throws {
+        func read(_ part: TensorPart, at offset: Int, into memory: UnsafeMutableRawPointer, count: Int) throws {
+            try clock.during(.reading) {
+                try reader.read(
+                    part, ofTensor: index, at: offset,
+                    into: UnsafeMutableRawBufferPointer(start: memory, count: count))
+            }
+        }
         input = reader.tensors[index]
         self.range = range
         self.granule = granule
@@ -17,17 +24,13 @@ extension Chunk {
         switch input.encoding {
         case .dense(let dtype):
             let byteRange = Chunk.byteRange(range, bits: dtype.bits)
-            try reader.read(
-                .values, ofTensor: index, at: byteRange.lowerBound,
-                into: UnsafeMutableRawBufferPointer(start: dense, count: byteRange.count))
+            try read(.values, at: byteRange.lowerBound, into: dense, count: byteRange.count)
             FloatConversion.decode(dtype, dense, count: count, into: base)
             if dtype == .f64 { base64.update(from: dense.assumingMemoryBound(to: Double.self), count: count) }
         case .blockQuantized(let quantization):
             let codeRange = Chunk.byteRange(range, bits: 4)
-            try reader.read(
-                .codes, ofTensor: index, at: codeRange.lowerBound,
-                into: UnsafeMutableRawBufferPointer(start: codes, count: codeRange.count))
-            try loadScales(quantization, ofTensor: index, from: reader)
+            try read(.codes, at: codeRange.lowerBound, into: codes, count: codeRange.count)
+            try loadScales(quantization, read: read)
             BlockQuantizer.dequantize(
                 codes, absmax: scales, count: count, blocksize: quantization.blocksize,
                 quantType: quantization.quantType, into: base)
@@ -35,22 +38,17 @@ extension Chunk {
     }
 
     private func loadScales(
-        _ quantization: BlockQuantization, ofTensor index: Int, from reader: any CheckpointReader
+        _ quantization: BlockQuantization,
+        read: (_ part: TensorPart, _ offset: Int, _ memory: UnsafeMutableRawPointer, _ count: Int) throws -> Void
     ) throws {
         let blocks = scaleRange(quantization)
         guard let double = quantization.doubleQuantization else {
-            try reader.read(
-                .absmax, ofTensor: index, at: blocks.lowerBound * 4,
-                into: UnsafeMutableRawBufferPointer(start: scales, count: blocks.count * 4))
+            try read(.absmax, blocks.lowerBound * 4, scales, blocks.count * 4)
             return
         }
-        try reader.read(
-            .absmax, ofTensor: index, at: blocks.lowerBound,
-            into: UnsafeMutableRawBufferPointer(start: scaleCodes, count: blocks.count))
+        try read(.absmax, blocks.lowerBound, scaleCodes, blocks.count)
         let nested = nestedRange(double, scales: blocks)
-        try reader.read(
-            .nestedAbsmax, ofTensor: index, at: nested.lowerBound * 4,
-            into: UnsafeMutableRawBufferPointer(start: nestedScales, count: nested.count * 4))
+        try read(.nestedAbsmax, nested.lowerBound * 4, nestedScales, nested.count * 4)
         DoubleQuantizer.dequantize(
             scaleCodes, nestedAbsmax: nestedScales, count: blocks.count, blocksize: double.blocksize,
             offset: double.offset ?? 0, codebook: double.codebook, into: scales)

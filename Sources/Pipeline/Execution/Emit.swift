@@ -18,7 +18,14 @@ struct Emit: TensorOperation {
     var result: Encoding { encoding }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        let writer = chunk.writers[output]
+        try chunk.clock.during(.writing) { try write(chunk, to: chunk.writers[output]) }
+        let sums = isUntouched ? [] : chunk.errorSums()
+        try refuseNonFinite(sums, in: chunk)
+        chunk.emissions.append(
+            Emission(output: output, tensor: tensor, sums: sums, changedCodes: chunk.changedCodes))
+    }
+
+    private func write(_ chunk: Chunk, to writer: any CheckpointWriter) throws {
         switch chunk.encoding {
         case .dense(let dtype):
             try write(chunk.dense, .values, Chunk.byteRange(chunk.range, bits: dtype.bits), to: writer)
@@ -34,10 +41,6 @@ struct Emit: TensorOperation {
                 try write(chunk.scales, .absmax, scales.lowerBound * 4..<scales.upperBound * 4, to: writer)
             }
         }
-        let sums = isUntouched ? [] : chunk.errorSums()
-        try refuseNonFinite(sums, in: chunk)
-        chunk.emissions.append(
-            Emission(output: output, tensor: tensor, sums: sums, changedCodes: chunk.changedCodes))
     }
 
     private func write(

@@ -9,13 +9,14 @@ final class TensorWorker {
     private let programs: [TensorProgram]
     private let writers: [any CheckpointWriter]
     private let chunk: Chunk
+    private let clock = WorkClock()
     private let copyBuffer: UnsafeMutableRawBufferPointer
 
     init(model: PlannedModel, programs: [TensorProgram], writers: [any CheckpointWriter], chunkCapacity: Int) {
         self.model = model
         self.programs = programs
         self.writers = writers
-        chunk = Chunk(capacity: chunkCapacity, writers: writers)
+        chunk = Chunk(capacity: chunkCapacity, writers: writers, clock: clock)
         copyBuffer = .allocate(byteCount: TensorProgram.copyBytes, alignment: 64)
     }
 
@@ -23,11 +24,15 @@ final class TensorWorker {
         copyBuffer.deallocate()
     }
 
+    /// What the worker has spent its time on.
+    var totals: WorkTotals { clock.totals }
+
     /// Works until the scheduler has nothing left.
     ///
     /// - Parameter onProgress: Told how many bytes of input all workers have converted, after each job.
     func run(_ scheduler: Scheduler, onProgress: (Int) -> Void) {
-        while let job = scheduler.next() {
+        defer { clock.enter(.waiting) }
+        while let job = clock.during(.waiting, scheduler.next) {
             do {
                 switch job {
                 case .open(let tensor):
@@ -88,11 +93,15 @@ final class TensorWorker {
     private func copy(_ program: TensorProgram, job: Int) throws -> JobResult {
         guard let (part, range) = program.bytes(job: job) else { return JobResult() }
         let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
-        try model.input.reader.read(part, ofTensor: program.source, at: range.lowerBound, into: buffer)
+        try clock.during(.reading) {
+            try model.input.reader.read(part, ofTensor: program.source, at: range.lowerBound, into: buffer)
+        }
         var emissions: [Emission] = []
         for case let emit as Emit in program.operations {
-            try writers[emit.output].write(
-                UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor, at: range.lowerBound)
+            try clock.during(.writing) {
+                try writers[emit.output].write(
+                    UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor, at: range.lowerBound)
+            }
             emissions.append(Emission(output: emit.output, tensor: emit.tensor, sums: [], changedCodes: nil))
         }
         return JobResult(emissions: emissions, bytesRead: range.count)
