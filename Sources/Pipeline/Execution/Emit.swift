@@ -26,29 +26,11 @@ struct Emit: TensorOperation {
     }
 
     private func write(_ chunk: Chunk, to writer: any CheckpointWriter) throws {
-        switch chunk.encoding {
-        case .dense(let dtype):
-            try write(chunk.dense, .values, Chunk.byteRange(chunk.range, bits: dtype.bits), to: writer)
-        case .blockQuantized(let quantization):
-            try write(chunk.codes, .codes, Chunk.byteRange(chunk.range, bits: 4), to: writer)
-            let scales = chunk.scaleRange(quantization)
-            if let double = quantization.doubleQuantization {
-                try write(chunk.scaleCodes, .absmax, scales, to: writer)
-                let nested = chunk.nestedRange(double, scales: scales)
-                try write(
-                    chunk.nestedScales, .nestedAbsmax, nested.lowerBound * 4..<nested.upperBound * 4, to: writer)
-            } else {
-                try write(chunk.scales, .absmax, scales.lowerBound * 4..<scales.upperBound * 4, to: writer)
-            }
+        for (part, bytes) in chunk.encoding.byteRanges(of: chunk.range) {
+            try writer.write(
+                UnsafeRawBufferPointer(start: chunk.memory(of: part), count: bytes.count), part: part,
+                ofTensor: tensor, at: bytes.lowerBound)
         }
-    }
-
-    private func write(
-        _ memory: UnsafeRawPointer, _ part: TensorPart, _ range: Range<Int>, to writer: any CheckpointWriter
-    ) throws {
-        try writer.write(
-            UnsafeRawBufferPointer(start: memory, count: range.count), part: part, ofTensor: tensor,
-            at: range.lowerBound)
     }
 
     /// Stops a conversion that would make a NaN or an infinity, or hide one in a block of codes.

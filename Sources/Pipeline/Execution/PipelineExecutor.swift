@@ -91,7 +91,8 @@ public struct PipelineExecutor: Sendable {
         }
         let worker: @Sendable (Int) -> Void = { [plan, progress] _ in
             let worker = TensorWorker(
-                model: plan.model, programs: programs, writers: writers, chunkCapacity: plan.resources.chunkCapacity)
+                model: plan.model, programs: programs, writers: writers, chunkCapacity: plan.resources.chunkCapacity,
+                copyCapacity: plan.resources.copyCapacity)
             worker.run(scheduler) { done in
                 progress(Progress(done: done, total: plan.resources.bytesRead))
             }
