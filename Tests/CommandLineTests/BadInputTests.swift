@@ -150,13 +150,17 @@ import Testing
     }
 
     @Test func outputExists() throws {
-        try workspace.write("precious", to: "out/file")
+        try workspace.write("precious", to: "out/notes.txt")
         let spec = try workspace.spec(input: TinyLlama.base16Bit, steps: cast)
         try expectRefusal(spec, saying: "out", "--force")
-        #expect(try workspace.contents(of: "out") == ["file": Data("precious".utf8)])
+        // Even --force replaces models only.
+        try expectRefusal(spec, saying: "no model", arguments: ["--force"])
+        #expect(try workspace.contents(of: "out") == ["notes.txt": Data("precious".utf8)])
+
+        try workspace.write("{}", to: "out/config.json")
         let run = try QConvRun(["pipeline", spec, "--force", "--quiet"])
         #expect(run.status == 0, "\(run.errors)")
-        #expect(!workspace.exists("out/file"))
+        #expect(!workspace.exists("out/notes.txt"))
         #expect(workspace.exists("out/model.safetensors"))
         #expect(try workspace.names() == ["out", "spec.json"])
     }

@@ -12,7 +12,10 @@ final class TensorWorker {
     private let clock = WorkClock()
     private let copyBuffer: UnsafeMutableRawBufferPointer
 
-    init(model: PlannedModel, programs: [TensorProgram], writers: [any CheckpointWriter], chunkCapacity: Int, copyCapacity: Int) {
+    init(
+        model: PlannedModel, programs: [TensorProgram], writers: [any CheckpointWriter], chunkCapacity: Int,
+        copyCapacity: Int
+    ) {
         self.model = model
         self.programs = programs
         self.writers = writers
