@@ -1,3 +1,4 @@
+import Quantization
 import Tensors
 
 /// Groups the tensors of a checkpoint's files into logical tensors: bitsandbytes' pieces `W`, `W.absmax`, … become one
@@ -122,7 +123,7 @@ struct BitsAndBytesGrouping {
 
     private mutating func checkCodebook(_ name: String, _ quantType: QuantType) throws {
         let found = try bytes(try piece(name, dtype: .f32, count: 16))
-        guard found == littleEndianBytes(StandardTables.levels(of: quantType)) else {
+        guard found == littleEndianBytes(quantType.levels) else {
             throw QuantizedTensorProblem.nonStandardCodebook(piece: name, quantType: quantType)
         }
     }
@@ -130,7 +131,7 @@ struct BitsAndBytesGrouping {
     /// The levels of the scales when they are not the standard ones. bitsandbytes decodes with the stored ones.
     private mutating func nestedCodebook(_ name: String) throws -> [Float]? {
         let found = try bytes(try piece(name, dtype: .f32, count: 256))
-        guard found != littleEndianBytes(StandardTables.dynamicMap()) else { return nil }
+        guard found != littleEndianBytes(DoubleQuantizer.codebook) else { return nil }
         return floats(littleEndian: found)
     }
 

@@ -1,3 +1,4 @@
+import Quantization
 import Tensors
 
 /// A tensor of a safetensors file that holds a logical tensor or a piece of it.
@@ -49,14 +50,14 @@ extension LogicalTensor {
         }
         var pieces = [
             PlannedPiece(piece: try codePiece(quantization, elements: elements), content: .part(.codes)),
-            table(BitsAndBytesNames.quantMap, StandardTables.levels(of: quantization.quantType)),
+            table(BitsAndBytesNames.quantMap, quantization.quantType.levels),
         ]
         if let double = quantization.doubleQuantization {
             pieces += [
                 vector(BitsAndBytesNames.absmax, .u8, scales, .part(.absmax)),
                 vector(
                     BitsAndBytesNames.nestedAbsmax, .f32, double.blockCount(scales: scales), .part(.nestedAbsmax)),
-                table(BitsAndBytesNames.nestedQuantMap, double.codebook ?? StandardTables.dynamicMap()),
+                table(BitsAndBytesNames.nestedQuantMap, double.codebook ?? DoubleQuantizer.codebook),
             ]
         } else {
             pieces.append(vector(BitsAndBytesNames.absmax, .f32, scales, .part(.absmax)))
