@@ -75,7 +75,8 @@ let package = Package(
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "Pipeline", "LosslessJSON", "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
+                "Pipeline", "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "TestSupport"]),
     ],

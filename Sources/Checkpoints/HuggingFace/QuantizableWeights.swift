@@ -20,12 +20,20 @@ public struct QuantizableWeights: Sendable {
 
     /// Whether transformers would quantize a tensor, whatever its encoding is now.
     public func contains(_ tensor: LogicalTensor) -> Bool {
-        guard let module = LinearModule(tensor), !isKept(module), !module.isRouter, module.expertsModule == nil else {
-            return false
-        }
+        guard let module = LinearModule(tensor), canHold4Bit(module) else { return false }
         // A list replaces transformers' own choice.
         guard let skipPatterns else { return !module.isLanguageModelHead && !module.isOtherHead }
         return !skipPatterns.contains { $0.matches(module.path) }
+    }
+
+    /// Whether transformers can load a tensor in 4 bits, by its own choice or with the right `llm_int8_skip_modules`: it
+    /// makes 4-bit modules of linear layers only.
+    public func canHold4Bit(_ tensor: LogicalTensor) -> Bool {
+        LinearModule(tensor).map(canHold4Bit) ?? false
+    }
+
+    private func canHold4Bit(_ module: LinearModule) -> Bool {
+        !isKept(module) && !module.isRouter && module.expertsModule == nil
     }
 
     /// The `llm_int8_skip_modules` that a checkpoint with these tensors needs to load; `nil` when transformers' own

@@ -15,10 +15,11 @@ public struct PipelinePlan: Sendable {
     /// - Parameter force: Whether existing outputs may be replaced.
     /// - Throws: ``PlanError`` and the errors of the formats when the conversion cannot work.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
-        let input = try ModelDirectory(path: spec.input)
+        let input = try PlacedError.adding("input") { try ModelDirectory(path: spec.input) }
         var model = PlannedModel(input: input)
         for (index, stage) in spec.steps.enumerated() {
-            try stage.plan(&model, place: StageRegistry.place(index + 1, type(of: stage).op))
+            let place = StageRegistry.place(index + 1, type(of: stage).op)
+            try PlacedError.adding(place) { try stage.plan(&model, place: place) }
         }
         if let output = spec.output { try model.addOutput(output, place: "output") }
         try model.checkPendingUpdates(spec: spec)
@@ -48,10 +49,14 @@ public struct PipelinePlan: Sendable {
     ) throws {
         let inputs = [spec.input] + model.adapters.map(\.adapter.directory)
         for output in model.outputs {
-            try OutputDestination(output.spec.path).check(force: options.force, inputs: inputs)
+            try PlacedError.adding(output.place) {
+                try OutputDestination(output.spec.path).check(force: options.force, inputs: inputs)
+            }
         }
         for path in [spec.report.json, spec.report.csv].compactMap({ $0 }) {
-            try OutputDestination(path).check(force: options.force, inputs: inputs)
+            try PlacedError.adding("report") {
+                try OutputDestination(path).check(force: options.force, inputs: inputs)
+            }
         }
     }
 }
