@@ -18,10 +18,13 @@ import Testing
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         var generator = SplitMix64(state: 7)
         var tensors: [LogicalTensor] = []
-        let shapes = [[], [1], [0, 5], [1, 1], [3, 7], [33, 65], [5, 4096], [3, 70_001], [257, 513], [2, 3, 129]]
+        let shapes = [
+            [], [1], [0, 5], [1, 1], [3, 7], [33, 65], [5, 4096], [3, 70_001], [257, 513], [2, 3, 129],
+        ]
         for (index, shape) in shapes.enumerated() {
             for dtype in [DType.bf16, .f16, .f32] {
-                tensors.append(LogicalTensor(name: "t\(index).\(dtype.rawValue)", shape: shape, encoding: .dense(dtype)))
+                tensors.append(
+                    LogicalTensor(name: "t\(index).\(dtype.rawValue)", shape: shape, encoding: .dense(dtype)))
             }
         }
         for dtype in DType.allCases {
@@ -30,7 +33,8 @@ import Testing
         self.tensors = tensors
         bytes = tensors.map { tensor in
             guard let dtype = tensor.encoding.denseDType, FloatConversion.canEncode(dtype) else {
-                return (0..<tensor.byteCount(of: .values)).map { _ in UInt8(truncatingIfNeeded: generator.next() & 0x3f) }
+                return (0..<tensor.byteCount(of: .values)).map { _ in UInt8(truncatingIfNeeded: generator.next() & 0x3f)
+                }
             }
             let values = (0..<tensor.elementCount).map { _ in generator.nextGaussian() * 0.05 }
             return [UInt8](unsafeUninitializedCapacity: tensor.byteCount(of: .values)) { buffer, count in
@@ -109,7 +113,8 @@ import Testing
                 let offset = Float(absmax.reduce(0.0) { $0 + Double($1) } / Double(blocks))
                 var scaleCodes = [UInt8](repeating: 0, count: blocks)
                 var nested = [Float](repeating: 0, count: (blocks + 255) / 256)
-                DoubleQuantizer.quantize(absmax, count: blocks, offset: offset, into: &scaleCodes, nestedAbsmax: &nested)
+                DoubleQuantizer.quantize(
+                    absmax, count: blocks, offset: offset, into: &scaleCodes, nestedAbsmax: &nested)
                 #expect(try part(.absmax, of: name, in: reader) == scaleCodes, "\(name)")
                 #expect(
                     try part(.nestedAbsmax, of: name, in: reader) == nested.withUnsafeBytes { Array($0) }, "\(name)")
@@ -140,7 +145,8 @@ import Testing
     }
 
     @Test func castingToAWiderDTypeAndBackIsExact() throws {
-        let reader = try convert(#"{"op": "cast", "dtype": "f32"}, {"op": "cast", "dtype": "bf16", "include": ["t*.BF16"]}"#)
+        let reader = try convert(
+            #"{"op": "cast", "dtype": "f32"}, {"op": "cast", "dtype": "bf16", "include": ["t*.BF16"]}"#)
         for (tensor, data) in zip(tensors, bytes) where tensor.name.hasPrefix("t") && tensor.name.hasSuffix("BF16") {
             #expect(try part(.values, of: tensor.name, in: reader) == data, "\(tensor.name)")
         }
