@@ -25,6 +25,15 @@ public struct LoRAAdapter: Sendable {
 
     /// Opens an adapter.
     ///
+    /// - Parameter directory: The directory that PEFT's `save_pretrained` wrote.
+    /// - Throws: as ``init(directory:openWeights:)``, and ``CheckpointError`` when `adapter_model.safetensors` is no valid
+    ///   safetensors file.
+    public init(directory: FilePath) throws {
+        try self.init(directory: directory) { try SafetensorsCheckpoint(file: $0) }
+    }
+
+    /// Opens an adapter whose weights are read in a particular way.
+    ///
     /// - Parameters:
     ///   - directory: The directory that PEFT's `save_pretrained` wrote.
     ///   - openWeights: Makes a reader of `adapter_model.safetensors`.

@@ -44,11 +44,18 @@ extension AdapterReport {
 
 extension RunFacts {
     fileprivate var json: JSONValue {
-        [
+        var json: JSONValue = [
             "seconds": .double(seconds),
             "peak_memory_bytes": peakMemoryBytes.map { .int($0) } ?? .null,
             "threads": .int(threads),
         ]
+        if let shares {
+            json["shares"] = [
+                "read": .double(shares.read), "compute": .double(shares.compute), "write": .double(shares.write),
+                "wait": .double(shares.wait),
+            ]
+        }
+        return json
     }
 }
 

@@ -31,6 +31,10 @@ extension ConversionReport {
             var facts = [NumberText.duration(seconds: run.seconds)]
             if let peak = run.peakMemoryBytes { facts.append("peak memory \(NumberText.memory(peak))") }
             facts.append(counted(run.threads, "thread"))
+            if let shares = run.shares {
+                let parts = [("reading", shares.read), ("computing", shares.compute), ("writing", shares.write)]
+                facts += parts.map { "\(NumberText.fixed($0.1 * 100, decimals: 0)) % \($0.0)" }
+            }
             lines += TerminalText.wrapped(facts.joined(separator: ", "), width: width, label: "run      ")
         }
         return lines

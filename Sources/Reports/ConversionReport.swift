@@ -82,10 +82,32 @@ public struct RunFacts: Hashable, Sendable {
     /// Peak resident memory in bytes; `nil` where the system does not tell.
     public let peakMemoryBytes: Int?
     public let threads: Int
+    /// What the workers spent their time on; `nil` when there was nothing to do.
+    public let shares: WorkShares?
 
-    public init(seconds: Double, peakMemoryBytes: Int?, threads: Int) {
+    public init(seconds: Double, peakMemoryBytes: Int?, threads: Int, shares: WorkShares? = nil) {
         self.seconds = seconds
         self.peakMemoryBytes = peakMemoryBytes
         self.threads = threads
+        self.shares = shares
+    }
+}
+
+/// How the time of all workers divides, in shares from 0 to 1 that add up to 1.
+public struct WorkShares: Hashable, Sendable {
+    /// Reading input.
+    public let read: Double
+    /// Decoding, converting, encoding, adding up figures.
+    public let compute: Double
+    /// Writing output.
+    public let write: Double
+    /// Waiting for other workers.
+    public let wait: Double
+
+    public init(read: Double, compute: Double, write: Double, wait: Double) {
+        self.read = read
+        self.compute = compute
+        self.write = write
+        self.wait = wait
     }
 }

@@ -31,3 +31,34 @@ extension LogicalTensor {
         parts.first { $0.part == part }?.byteCount ?? 0
     }
 }
+
+extension Encoding {
+    /// The bytes of each part that hold a range of elements.
+    ///
+    /// The range must start at a boundary of blocks and of nested blocks; it may end anywhere only if it ends the tensor.
+    public func byteRanges(of elements: Range<Int>) -> [(part: TensorPart, bytes: Range<Int>)] {
+        func range(_ first: Int, _ count: Int, bits: Int) -> Range<Int> {
+            first * bits / 8..<((first + count) * bits + 7) / 8
+        }
+        switch self {
+        case .dense(let dtype):
+            return [(.values, range(elements.lowerBound, elements.count, bits: dtype.bits))]
+        case .blockQuantized(let quantization):
+            let codes = range(elements.lowerBound, elements.count, bits: 4)
+            let firstScale = elements.lowerBound / quantization.blocksize
+            let scales = quantization.blockCount(elements: elements.count)
+            guard let double = quantization.doubleQuantization else {
+                return [(.codes, codes), (.absmax, range(firstScale, scales, bits: 32))]
+            }
+            let nested = range(firstScale / double.blocksize, double.blockCount(scales: scales), bits: 32)
+            return [(.codes, codes), (.absmax, range(firstScale, scales, bits: 8)), (.nestedAbsmax, nested)]
+        }
+    }
+
+    /// Elements that this encoding cannot separate: a nested block's, a block's, or one. A power of two, except for
+    /// nested block sizes that nobody uses.
+    public var granule: Int {
+        guard let quantization = blockQuantization else { return 1 }
+        return quantization.blocksize * (quantization.doubleQuantization?.blocksize ?? 1)
+    }
+}

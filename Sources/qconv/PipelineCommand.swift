@@ -13,7 +13,9 @@ struct PipelineCommand: ParsableCommand {
             printed by --schema and documented in formats/pipeline.schema.json.
             """)
 
-    @Argument(help: "The spec, a JSON file. Relative paths in it are relative to it.", completion: .file(extensions: ["json"]))
+    @Argument(
+        help: "The spec, a JSON file. Relative paths in it are relative to it.", completion: .file(extensions: ["json"])
+    )
     var spec: String?
 
     @Flag(help: "Print what would be done, from headers alone, and write nothing.")

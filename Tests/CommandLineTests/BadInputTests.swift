@@ -150,20 +150,26 @@ import Testing
     }
 
     @Test func outputExists() throws {
-        try workspace.write("precious", to: "out/file")
+        try workspace.write("precious", to: "out/notes.txt")
         let spec = try workspace.spec(input: TinyLlama.base16Bit, steps: cast)
         try expectRefusal(spec, saying: "out", "--force")
-        #expect(try workspace.contents(of: "out") == ["file": Data("precious".utf8)])
+        // Even --force replaces models only.
+        try expectRefusal(spec, saying: "no model", arguments: ["--force"])
+        #expect(try workspace.contents(of: "out") == ["notes.txt": Data("precious".utf8)])
+
+        try workspace.write("{}", to: "out/config.json")
         let run = try QConvRun(["pipeline", spec, "--force", "--quiet"])
         #expect(run.status == 0, "\(run.errors)")
-        #expect(!workspace.exists("out/file"))
+        #expect(!workspace.exists("out/notes.txt"))
         #expect(workspace.exists("out/model.safetensors"))
         #expect(try workspace.names() == ["out", "spec.json"])
     }
 
     @Test func valuesTooLargeForTheDType() throws {
         var data = Data()
-        for value in [1 as Float, 1e6] { withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) } }
+        for value in [1 as Float, 1e6] {
+            withUnsafeBytes(of: value.bitPattern.littleEndian) { data.append(contentsOf: $0) }
+        }
         try workspace.safetensors(
             #"{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, data: data, to: "large.safetensors")
         try expectRefusal(

@@ -48,7 +48,8 @@ import Testing
         func codes(seed: Int) throws -> Data {
             let spec = try workspace.spec(
                 input: TinyLlama.base4Bit,
-                steps: TinyLlama.attach(200) + #", {"op": "merge-in-4bit", "rounding": "stochastic", "seed": \#(seed)}"#)
+                steps: TinyLlama.attach(200) + #", {"op": "merge-in-4bit", "rounding": "stochastic", "seed": \#(seed)}"#
+            )
             _ = try convert(spec, ["--force"])
             return try Data(contentsOf: workspace["out/model.safetensors"])
         }

@@ -41,6 +41,8 @@ final class Chunk {
     /// Double-quantized scales and their own scales, as stored.
     let scaleCodes: UnsafeMutablePointer<UInt8>
     let nestedScales: UnsafeMutablePointer<Float>
+    /// Whose time reading and writing take.
+    let clock: WorkClock
     /// Where emissions go: one writer an output of the plan.
     let writers: [any CheckpointWriter]
     /// What emissions have found since the chunk was loaded.
@@ -59,7 +61,7 @@ final class Chunk {
     static let bytesPerElement = 3 * 4 + 8 + 2 + 1
 
     /// - Parameter capacity: The most elements a chunk can hold.
-    init(capacity: Int, writers: [any CheckpointWriter]) {
+    init(capacity: Int, writers: [any CheckpointWriter], clock: WorkClock) {
         var pool: [UnsafeMutableRawPointer] = []
         func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
             let memory = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 64), alignment: 64)
@@ -75,6 +77,7 @@ final class Chunk {
         let scaleCapacity = capacity / BlockQuantization.validBlocksizes[0] + 1
         self.capacity = capacity
         self.writers = writers
+        self.clock = clock
         base = floats(capacity)
         update = floats(capacity)
         working = floats(capacity)

@@ -18,34 +18,19 @@ struct Emit: TensorOperation {
     var result: Encoding { encoding }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        let writer = chunk.writers[output]
-        switch chunk.encoding {
-        case .dense(let dtype):
-            try write(chunk.dense, .values, Chunk.byteRange(chunk.range, bits: dtype.bits), to: writer)
-        case .blockQuantized(let quantization):
-            try write(chunk.codes, .codes, Chunk.byteRange(chunk.range, bits: 4), to: writer)
-            let scales = chunk.scaleRange(quantization)
-            if let double = quantization.doubleQuantization {
-                try write(chunk.scaleCodes, .absmax, scales, to: writer)
-                let nested = chunk.nestedRange(double, scales: scales)
-                try write(
-                    chunk.nestedScales, .nestedAbsmax, nested.lowerBound * 4..<nested.upperBound * 4, to: writer)
-            } else {
-                try write(chunk.scales, .absmax, scales.lowerBound * 4..<scales.upperBound * 4, to: writer)
-            }
-        }
+        try chunk.clock.during(.writing) { try write(chunk, to: chunk.writers[output]) }
         let sums = isUntouched ? [] : chunk.errorSums()
         try refuseNonFinite(sums, in: chunk)
         chunk.emissions.append(
             Emission(output: output, tensor: tensor, sums: sums, changedCodes: chunk.changedCodes))
     }
 
-    private func write(
-        _ memory: UnsafeRawPointer, _ part: TensorPart, _ range: Range<Int>, to writer: any CheckpointWriter
-    ) throws {
-        try writer.write(
-            UnsafeRawBufferPointer(start: memory, count: range.count), part: part, ofTensor: tensor,
-            at: range.lowerBound)
+    private func write(_ chunk: Chunk, to writer: any CheckpointWriter) throws {
+        for (part, bytes) in chunk.encoding.byteRanges(of: chunk.range) {
+            try writer.write(
+                UnsafeRawBufferPointer(start: chunk.memory(of: part), count: bytes.count), part: part,
+                ofTensor: tensor, at: bytes.lowerBound)
+        }
     }
 
     /// Stops a conversion that would make a NaN or an infinity, or hide one in a block of codes.

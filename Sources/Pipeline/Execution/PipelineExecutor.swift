@@ -44,10 +44,12 @@ public struct PipelineExecutor: Sendable {
         let writers = WriterSet()
         do {
             for output in plan.model.outputs { try writers.add(makeWriter(for: output)) }
-            let figures = try convert(writers.all)
+            let (figures, work) = try convert(writers.all)
             try writers.commit(isCancelled: isCancelled)
             let seconds = (clock.now - start) / .seconds(1)
-            return ReportBuilder(plan: plan, figures: figures, inputs: inputs, seconds: seconds).report()
+            return ReportBuilder(
+                plan: plan, figures: figures, inputs: inputs, seconds: seconds, shares: work.shares
+            ).report()
         } catch {
             writers.abandon()
             throw error
@@ -58,7 +60,8 @@ public struct PipelineExecutor: Sendable {
         try SafetensorsCheckpointWriter(
             destination: output.spec.path, tensors: output.tensors, metadata: plan.model.input.reader.metadata,
             maximumShardSize: output.spec.maximumShardSize,
-            sideFiles: output.spec.isSingleFile ? [] : plan.model.input.sideFiles(config: plan.configuration(of: output)),
+            sideFiles: output.spec.isSingleFile
+                ? [] : plan.model.input.sideFiles(config: plan.configuration(of: output)),
             force: options.force)
     }
 
@@ -69,10 +72,11 @@ public struct PipelineExecutor: Sendable {
         }
     }
 
-    /// Streams all tensors; answers the figures of each by tensor.
-    private func convert(_ writers: [any CheckpointWriter]) throws -> [TensorFigures] {
+    /// Streams all tensors; answers the figures of each, and what the workers spent their time on.
+    private func convert(_ writers: [any CheckpointWriter]) throws -> ([TensorFigures], WorkTotals) {
         let programs = plan.programs
         let collected = Mutex([TensorFigures?](repeating: nil, count: programs.count))
+        let totals = Mutex(WorkTotals())
         let outputs = plan.model.outputs
         let scheduler = Scheduler(
             programs: programs, openLimit: plan.resources.openTensors, isCancelled: isCancelled
@@ -86,15 +90,18 @@ public struct PipelineExecutor: Sendable {
             collected.withLock { $0[tensor] = figures }
         }
         let worker: @Sendable (Int) -> Void = { [plan, progress] _ in
-            TensorWorker(
-                model: plan.model, programs: programs, writers: writers, chunkCapacity: plan.resources.chunkCapacity
-            ).run(scheduler) { done in
+            let worker = TensorWorker(
+                model: plan.model, programs: programs, writers: writers, chunkCapacity: plan.resources.chunkCapacity,
+                copyCapacity: plan.resources.copyCapacity)
+            worker.run(scheduler) { done in
                 progress(Progress(done: done, total: plan.resources.bytesRead))
             }
+            let work = worker.totals
+            totals.withLock { $0.add(work) }
         }
         runOnThreads(plan.resources.threads, worker)
         try scheduler.checkFailure()
-        return collected.withLock { $0.compactMap { $0 } }
+        return (collected.withLock { $0.compactMap { $0 } }, totals.withLock { $0 })
     }
 }
 

@@ -18,6 +18,7 @@ struct ReportBuilder {
     let figures: [TensorFigures]
     let inputs: [InputFingerprint]
     let seconds: Double
+    let shares: WorkShares?
 
     func report() -> ConversionReport {
         ConversionReport(
@@ -27,7 +28,8 @@ struct ReportBuilder {
             },
             outputs: plan.model.outputs.indices.map(outputReport), warnings: plan.model.warnings,
             run: RunFacts(
-                seconds: seconds, peakMemoryBytes: ReportBuilder.peakMemory, threads: plan.resources.threads))
+                seconds: seconds, peakMemoryBytes: ReportBuilder.peakMemory, threads: plan.resources.threads,
+                shares: shares))
     }
 
     private func outputReport(_ output: Int) -> OutputReport {

@@ -71,7 +71,9 @@ final class Scheduler: @unchecked Sendable {
                 if failure == nil, isCancelled() { fail(Interrupted()) }
                 guard failure == nil else { return nil }
                 for index in running.indices {
-                    guard let phase = running[index].run.phase, let job = running[index].run.claimJob() else { continue }
+                    guard let phase = running[index].run.phase, let job = running[index].run.claimJob() else {
+                        continue
+                    }
                     return .work(
                         tensor: running[index].tensor, phase: phase, facts: running[index].run.facts, job: job)
                 }

@@ -25,19 +25,19 @@ struct TensorProgram: Sendable {
 
     /// The smallest granule: large enough that adding up its figures costs nothing.
     static let smallestGranule = 16384
+    /// Elements a chunk when a tensor is only copied.
+    static let copyElements = 1 << 19
     /// Granules that are looked at to decide about rounding, spread evenly over the tensor.
     static let sampleGranules = 32
-    /// Bytes a piece when a tensor is copied.
-    static let copyBytes = 1 << 20
-
     init(source: Int, input: LogicalTensor, operations: [any TensorOperation], targetChunkElements: Int) {
         self.source = source
         self.input = input
         self.operations = operations
         let encodings = [input.encoding] + operations.map(\.result)
-        granule = encodings.map(TensorProgram.granule(of:)).reduce(TensorProgram.smallestGranule, max)
-        chunkElements = max(1, targetChunkElements / granule) * granule
+        granule = encodings.map(\.granule).reduce(TensorProgram.smallestGranule, max)
         let changes = operations.contains { !($0 is Emit) }
+        let target = changes ? targetChunkElements : TensorProgram.copyElements
+        chunkElements = max(1, target / granule) * granule
         phases =
             changes
             ? operations.enumerated().flatMap { index, operation in
@@ -51,20 +51,16 @@ struct TensorProgram: Sendable {
         if case .copy = phases.first { true } else { false }
     }
 
-    /// Elements that an encoding cannot separate. All sizes are powers of two, so the largest is a multiple of all.
-    private static func granule(of encoding: Encoding) -> Int {
-        guard let quantization = encoding.blockQuantization else { return 1 }
-        let nested = quantization.doubleQuantization?.blocksize ?? 1
-        return quantization.blocksize * nested
+    /// The most bytes that a chunk of the input takes in one part.
+    var chunkBytes: Int {
+        input.encoding.byteRanges(of: 0..<min(chunkElements, input.elementCount)).map(\.bytes.count).max() ?? 0
     }
 
     /// The number of jobs of a phase.
     func jobCount(_ phase: Phase) -> Int {
         switch phase {
-        case .copy:
-            input.parts.reduce(0) { $0 + TensorProgram.pieces($1.byteCount, of: TensorProgram.copyBytes) }
         case .prepare(.roundingSample, _): min(TensorProgram.sampleGranules, granuleCount)
-        case .prepare, .convert: TensorProgram.pieces(input.elementCount, of: chunkElements)
+        case .copy, .prepare, .convert: TensorProgram.pieces(input.elementCount, of: chunkElements)
         }
     }
 
@@ -72,7 +68,7 @@ struct TensorProgram: Sendable {
 
     private static func pieces(_ total: Int, of size: Int) -> Int { (total + size - 1) / size }
 
-    /// The elements of a job of a phase that is no copy.
+    /// The elements of a job of a phase.
     func elements(_ phase: Phase, job: Int) -> Range<Int> {
         let total = input.elementCount
         guard case .prepare(.roundingSample, _) = phase else {
@@ -80,19 +76,5 @@ struct TensorProgram: Sendable {
         }
         let index = job * granuleCount / jobCount(phase)
         return index * granule..<min((index + 1) * granule, total)
-    }
-
-    /// The part and its bytes that a job of a copy moves.
-    func bytes(job: Int) -> (part: TensorPart, range: Range<Int>)? {
-        var job = job
-        for (part, byteCount) in input.parts {
-            let count = TensorProgram.pieces(byteCount, of: TensorProgram.copyBytes)
-            if job < count {
-                let start = job * TensorProgram.copyBytes
-                return (part, start..<min(start + TensorProgram.copyBytes, byteCount))
-            }
-            job -= count
-        }
-        return nil
     }
 }

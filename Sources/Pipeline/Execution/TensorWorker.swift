@@ -9,25 +9,33 @@ final class TensorWorker {
     private let programs: [TensorProgram]
     private let writers: [any CheckpointWriter]
     private let chunk: Chunk
+    private let clock = WorkClock()
     private let copyBuffer: UnsafeMutableRawBufferPointer
 
-    init(model: PlannedModel, programs: [TensorProgram], writers: [any CheckpointWriter], chunkCapacity: Int) {
+    init(
+        model: PlannedModel, programs: [TensorProgram], writers: [any CheckpointWriter], chunkCapacity: Int,
+        copyCapacity: Int
+    ) {
         self.model = model
         self.programs = programs
         self.writers = writers
-        chunk = Chunk(capacity: chunkCapacity, writers: writers)
-        copyBuffer = .allocate(byteCount: TensorProgram.copyBytes, alignment: 64)
+        chunk = Chunk(capacity: chunkCapacity, writers: writers, clock: clock)
+        copyBuffer = .allocate(byteCount: copyCapacity, alignment: 64)
     }
 
     deinit {
         copyBuffer.deallocate()
     }
 
+    /// What the worker has spent its time on.
+    var totals: WorkTotals { clock.totals }
+
     /// Works until the scheduler has nothing left.
     ///
     /// - Parameter onProgress: Told how many bytes of input all workers have converted, after each job.
     func run(_ scheduler: Scheduler, onProgress: (Int) -> Void) {
-        while let job = scheduler.next() {
+        defer { clock.enter(.waiting) }
+        while let job = clock.during(.waiting, scheduler.next) {
             do {
                 switch job {
                 case .open(let tensor):
@@ -73,8 +81,8 @@ final class TensorWorker {
             for (operation, facts) in zip(program.operations, facts) {
                 try operation.apply(to: chunk, facts: facts)
             }
-            let bits = program.input.parts.reduce(0) { $0 + $1.byteCount } * 8 / max(1, program.input.elementCount)
-            return JobResult(emissions: chunk.emissions, bytesRead: chunk.count * bits / 8)
+            let bytes = program.input.encoding.byteRanges(of: chunk.range).reduce(0) { $0 + $1.bytes.count }
+            return JobResult(emissions: chunk.emissions, bytesRead: bytes)
         }
     }
 
@@ -86,15 +94,20 @@ final class TensorWorker {
 
     /// Moves bytes that nothing changes.
     private func copy(_ program: TensorProgram, job: Int) throws -> JobResult {
-        guard let (part, range) = program.bytes(job: job) else { return JobResult() }
-        let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
-        try model.input.reader.read(part, ofTensor: program.source, at: range.lowerBound, into: buffer)
-        var emissions: [Emission] = []
-        for case let emit as Emit in program.operations {
-            try writers[emit.output].write(
-                UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor, at: range.lowerBound)
-            emissions.append(Emission(output: emit.output, tensor: emit.tensor, sums: [], changedCodes: nil))
+        var result = JobResult()
+        for (part, range) in program.input.encoding.byteRanges(of: program.elements(.copy, job: job)) {
+            let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
+            try clock.during(.reading) {
+                try model.input.reader.read(part, ofTensor: program.source, at: range.lowerBound, into: buffer)
+            }
+            try clock.during(.writing) {
+                for case let emit as Emit in program.operations {
+                    try writers[emit.output].write(
+                        UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor, at: range.lowerBound)
+                }
+            }
+            result.bytesRead += range.count
         }
-        return JobResult(emissions: emissions, bytesRead: range.count)
+        return result
     }
 }

@@ -87,7 +87,8 @@ extension PipelinePlan {
             ]
             lines += attached.matches.map { match in
                 let module = modules[match.module]
-                return "  \(module.name)  r \(module.rank)  scaling \(NumberText.significant(module.scaling * attached.weight, digits: 4))"
+                return
+                    "  \(module.name)  r \(module.rank)  scaling \(NumberText.significant(module.scaling * attached.weight, digits: 4))"
             }
             return lines
         }

@@ -39,7 +39,7 @@ public struct PipelinePlan: Sendable {
 
     /// The config.json of an output; `nil` when the input has none.
     func configuration(of output: PlannedOutput) -> ModelConfig? {
-        model.input.config?.describing(output.tensors)
+        model.input.config?.describing(output.tensors, original: model.input.reader.tensors)
     }
 
     /// Refuses destinations that would destroy something.

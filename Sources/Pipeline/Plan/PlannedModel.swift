@@ -31,7 +31,8 @@ public struct PlannedModel: Sendable {
         where !tensors.contains(where: { glob.matches(tensorName: $0.tensor.name) }) {
             throw PlanError(
                 place: place, problem: "the pattern \"\(glob.pattern)\" matches no tensor",
-                remedy: "patterns are compared to whole names such as \"\(tensors.first?.tensor.name ?? "")\"; * stands for any characters"
+                remedy:
+                    "patterns are compared to whole names such as \"\(tensors.first?.tensor.name ?? "")\"; * stands for any characters"
             )
         }
         return tensors.indices.filter { index in

@@ -18,7 +18,10 @@ public struct ResourcePlan: Sendable {
     public let bytesWritten: [Int]
     /// The most memory for data in flight: chunks, and the factors of open tensors, in bytes.
     public let peakMemory: Int
+    /// Elements that a worker's chunk must hold.
     let chunkCapacity: Int
+    /// Bytes that a worker's copy buffer must hold.
+    let copyCapacity: Int
     /// Tensors in progress at once.
     let openTensors: Int
 
@@ -27,7 +30,8 @@ public struct ResourcePlan: Sendable {
 
     init(model: PlannedModel, programs: [TensorProgram], options: PipelineOptions) throws(PlanError) {
         let capacity = programs.lazy.filter { !$0.isCopy }.map(\.chunkElements).max() ?? 0
-        let perThread = capacity * Chunk.bytesPerElement + TensorProgram.copyBytes
+        let copyBytes = programs.lazy.filter(\.isCopy).map(\.chunkBytes).max() ?? 0
+        let perThread = capacity * Chunk.bytesPerElement + copyBytes
         let factorBytes = model.tensors.map { model.factorBytes($0) }.max() ?? 0
         let asked = max(1, options.threads ?? ResourcePlan.coreCount)
         let affordable = options.memory / (perThread + 2 * factorBytes)
@@ -39,6 +43,7 @@ public struct ResourcePlan: Sendable {
         threads = min(asked, affordable)
         openTensors = threads + 1
         chunkCapacity = capacity
+        copyCapacity = copyBytes
         peakMemory = threads * perThread + openTensors * factorBytes
         bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
         bytesWritten = model.outputs.map { output in

@@ -8,7 +8,8 @@ struct DequantizeMergeStage: Stage {
     static let summary =
         "Merges all attached updates into dense weights: 4-bit weights are dequantized, dense ones stay dense. Every other 4-bit weight is dequantized too."
     static let keys = [
-        DenseDType.key("The dtype of the merged weights. Default: the quant state's dtype; for a dense weight, its own.")
+        DenseDType.key(
+            "The dtype of the merged weights. Default: the quant state's dtype; for a dense weight, its own.")
     ]
 
     let dtype: DType?
@@ -26,7 +27,8 @@ struct DequantizeMergeStage: Stage {
             case .blockQuantized(let quantization):
                 let result = try model.denseDType(dtype, ofQuantized: quantization, name: name, place: place)
                 if planned.pendingUpdates.isEmpty {
-                    model.tensors[index].append(Dequantize(dtype: result))
+                    // Like the merged weights, and like a model that transformers has dequantized.
+                    model.tensors[index].append(Dequantize(dtype: result, firstRoundedTo: quantization.dtype))
                 } else {
                     model.tensors[index].append(
                         MergeDense(dtype: result, baseDType: quantization.dtype, updates: planned.pendingUpdates))
@@ -73,7 +75,8 @@ struct MergeDense: TensorOperation {
     /// A merge into a weight that is dense already.
     ///
     /// - Throws: ``PlanError`` when the weight's numbers cannot be read, or not be written back in its own dtype.
-    init(denseBase current: DType, asked: DType?, name: String, updates: [PendingUpdate], place: String) throws(PlanError)
+    init(denseBase current: DType, asked: DType?, name: String, updates: [PendingUpdate], place: String)
+        throws(PlanError)
     {
         guard current.isFloatingPoint, FloatConversion.canDecode(current) else {
             throw PlanError(

@@ -21,7 +21,7 @@ struct DequantizeStage: Stage {
             guard let quantization = tensor.encoding.blockQuantization else { continue }
             found = true
             let result = try model.denseDType(dtype, ofQuantized: quantization, name: tensor.name, place: place)
-            model.tensors[index].append(Dequantize(dtype: result))
+            model.tensors[index].append(Dequantize(dtype: result, firstRoundedTo: nil))
         }
         guard found else {
             throw PlanError(
@@ -31,13 +31,20 @@ struct DequantizeStage: Stage {
     }
 }
 
-/// Decodes 4-bit elements, rounding once.
+/// Decodes 4-bit elements.
 struct Dequantize: TensorOperation {
     let dtype: DType
+    /// A dtype to round to on the way; `nil`: decoded values are rounded once.
+    let firstRoundedTo: DType?
 
     var result: Encoding { .dense(dtype) }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        chunk.become(dense: dtype, values: chunk.values)
+        guard let firstRoundedTo, firstRoundedTo != dtype else {
+            return chunk.become(dense: dtype, values: chunk.values)
+        }
+        let values = chunk.takeValues()
+        FloatConversion.round(values, count: chunk.count, to: firstRoundedTo)
+        chunk.become(dense: dtype, values: values)
     }
 }

@@ -67,7 +67,8 @@ struct MergeIn4BitStage: Stage {
         }
         if !denseNames.isEmpty {
             model.warnings.append(
-                "\(place): \(denseNames.count) dense weights are merged in their own dtype: \(wordList(denseNames, "and"))")
+                "\(place): \(denseNames.count) dense weights are merged in their own dtype: \(wordList(denseNames, "and"))"
+            )
         }
     }
 

@@ -21,6 +21,11 @@ enum Interruption {
                 signal(number, SIG_DFL)
             }
         }
+        // Whoever started us may have had them blocked, and a blocked mask is inherited.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&signals, number) }
+        pthread_sigmask(SIG_UNBLOCK, &signals, nil)
         // A write past a file size limit should be an error like any other, not the end of the process.
         signal(SIGXFSZ, SIG_IGN)
     }
