@@ -52,6 +52,13 @@ let package = Package(
                 "Pipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        .testTarget(
+            name: "CheckpointsTests",
+            dependencies: [
+                "Checkpoints", "Tensors", "LosslessJSON",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(name: "LosslessJSONTests", dependencies: ["LosslessJSON"]),
     ],
     swiftLanguageModes: [.v6]
 )

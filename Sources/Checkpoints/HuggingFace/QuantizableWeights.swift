@@ -64,6 +64,8 @@ public struct QuantizableWeights: Sendable {
     private static let keptByArchitecture: [String: [String]] = [
         "t5": ["wo"], "mt5": ["wo"], "umt5": ["wo"], "udop": ["wo"], "pop2piano": ["wo"],
         "blip-2": ["query_tokens", "qformer"],
+        // Falcon's Linear is a subclass, which transformers does not replace.
+        "falcon": ["transformer"],
         "axk2": ["indexer.weights_proj"], "deepseek_v32": ["indexer.weights_proj"],
         "glm_moe_dsa": ["indexer.weights_proj"], "mistral_large4": ["indexer.weights_proj"],
     ]
