@@ -28,7 +28,7 @@ import Testing
             for (name, offset) in zip(names, layout.offsets) {
                 bytes.replaceSubrange(offset..<offset + all[name]!.bytes.count, with: all[name]!.bytes)
             }
-            return try withTemporaryDirectory { directory in
+            return try withTemporaryDirectory { directory throws in
                 let path = directory.appending("x.safetensors")
                 try write(bytes, to: path)
                 do {
@@ -125,7 +125,7 @@ import Testing
         var bytes = try contents(file.path)
         let entry = try #require(file[weight + ".nested_quant_map"])
         bytes[entry.range.lowerBound] ^= 1
-        try withTemporaryDirectory { directory in
+        try withTemporaryDirectory { directory throws in
             let path = directory.appending("x.safetensors")
             try write(bytes, to: path)
             let checkpoint = try SafetensorsCheckpoint(file: path)
@@ -146,7 +146,7 @@ import Testing
         ] {
             let layout = try SafetensorsLayout(
                 pieces: [SafetensorsPiece(name: name, dtype: .f32, shape: [1], byteCount: 4)], metadata: [:])
-            try withTemporaryDirectory { directory in
+            try withTemporaryDirectory { directory throws in
                 let path = directory.appending("x.safetensors")
                 try write(layout.header + [0, 0, 0, 0], to: path)
                 let checkpoint = try SafetensorsCheckpoint(file: path)

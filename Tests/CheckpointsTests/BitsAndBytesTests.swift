@@ -74,7 +74,7 @@ import Testing
             tensor.encoding = .blockQuantized(quantization)
             return tensor
         }
-        try withTemporaryDirectory { directory in
+        try withTemporaryDirectory { directory throws in
             let destination = directory.appending("new.safetensors")
             let writer = try SafetensorsCheckpointWriter(destination: destination, tensors: tensors)
             try copy(checkpoint, to: writer)

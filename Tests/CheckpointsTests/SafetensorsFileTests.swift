@@ -47,7 +47,7 @@ import Testing
             {"b":{"shape":[2],"data_offsets":[1,3],"dtype":"U8"},"e2":{"dtype":"F32","shape":[0],"data_offsets":[3,3]},\
              "e1": {"dtype":"F32","shape":[5,0],"data_offsets":[1,1]} , "a":{"dtype":"I8","shape":[],"data_offsets":[0,1]}}\u{20}
             """
-        try withTemporaryDirectory { directory in
+        try withTemporaryDirectory { directory throws in
             let path = directory.appending("x.safetensors")
             try write(safetensors(json, data: [1, 2, 3]), to: path)
             let file = try SafetensorsFile(path: path)
@@ -67,7 +67,7 @@ import Testing
                 name: "model.layers.\(index).self_attn.q_proj.weight", dtype: .u8, shape: [4, 2], byteCount: 8)
         }
         let layout = try SafetensorsLayout(pieces: pieces, metadata: [:])
-        try withTemporaryDirectory { directory in
+        try withTemporaryDirectory { directory throws in
             let path = directory.appending("x.safetensors")
             try write(layout.header + [UInt8](repeating: 0, count: 8000), to: path)
             let elapsed = try ContinuousClock().measure { _ = try SafetensorsFile(path: path) }

@@ -7,7 +7,7 @@ import Testing
 /// Every way in which a header can be wrong is named.
 @Suite struct SafetensorsRefusalTests {
     private func problem(_ bytes: [UInt8]) throws -> SafetensorsProblem? {
-        try withTemporaryDirectory { directory in
+        try withTemporaryDirectory { directory throws in
             let path = directory.appending("bad.safetensors")
             try write(bytes, to: path)
             do {

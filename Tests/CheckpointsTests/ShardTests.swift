@@ -14,7 +14,7 @@ import Testing
             ])
         #expect(checkpoint.files.count == 4)
         // Written again, the pieces of one weight lie together.
-        try withTemporaryDirectory { directory in
+        try withTemporaryDirectory { directory throws in
             let destination = directory.appending("out")
             let writer = try SafetensorsCheckpointWriter(
                 destination: destination, tensors: checkpoint.tensors, metadata: checkpoint.metadata,
@@ -42,7 +42,7 @@ import Testing
             let index = checkpoint.tensors.firstIndex { $0.name == name.string }
             return try #require(index)
         }
-        try withTemporaryDirectory { directory in
+        try withTemporaryDirectory { directory throws in
             let destination = directory.appending("out")
             let writer = try SafetensorsCheckpointWriter(
                 destination: destination, tensors: order.map { checkpoint.tensors[$0] }, metadata: checkpoint.metadata,
@@ -61,7 +61,7 @@ import Testing
 
     /// The problem after a copy of the sharded fixture was spoilt.
     private func problem(_ spoil: (FilePath, inout JSONValue) throws -> Void) throws -> ShardIndexProblem? {
-        try withTemporaryDirectory { directory in
+        try withTemporaryDirectory { directory throws in
             let copy = directory.appending("model")
             try FileManager.default.copyItem(atPath: Fixtures.path("sharded").string, toPath: copy.string)
             let path = copy.appending("model.safetensors.index.json")
