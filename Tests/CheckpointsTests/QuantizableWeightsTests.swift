@@ -32,6 +32,18 @@ import Testing
         }
     }
 
+    @Test func conv1DWeightsAreTold() throws {
+        func isConv1D(_ model: String, _ name: String) throws -> Bool {
+            let config = try ModelConfig(parsing: Array(#"{"model_type": "\#(model)"}"#.utf8))
+            let tensor = LogicalTensor(name: name, shape: [16, 48], encoding: .dense(.f32))
+            return QuantizableWeights(config: config).isConv1D(tensor)
+        }
+        #expect(try isConv1D("gpt2", "transformer.h.0.attn.c_attn.weight"))
+        #expect(try !isConv1D("gpt2", "lm_head.weight"))
+        // The same names are Linears elsewhere.
+        #expect(try !isConv1D("gpt_bigcode", "transformer.h.0.attn.c_attn.weight"))
+    }
+
     private func rule(skipping modules: String) throws -> QuantizableWeights {
         let text = #"{"quantization_config": {"load_in_4bit": true, "llm_int8_skip_modules": \#(modules)}}"#
         return QuantizableWeights(config: try ModelConfig(parsing: Array(text.utf8)))
