@@ -79,6 +79,13 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "TestSupport"]),
+        .testTarget(
+            name: "CheckpointsTests",
+            dependencies: [
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(name: "LosslessJSONTests", dependencies: ["LosslessJSON"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -19,6 +19,7 @@ public struct PipelinePlan: Sendable {
         var model = PlannedModel(input: input)
         for (index, stage) in spec.steps.enumerated() {
             let place = StageRegistry.place(index + 1, type(of: stage).op)
+            if type(of: stage).needsWeights { try PipelinePlan.requireWeights(of: input, place: place) }
             try PlacedError.adding(place) { try stage.plan(&model, place: place) }
         }
         if let output = spec.output { try model.addOutput(output, place: "output") }
@@ -41,6 +42,14 @@ public struct PipelinePlan: Sendable {
     /// The config.json of an output; `nil` when the input has none.
     func configuration(of output: PlannedOutput) -> ModelConfig? {
         model.input.config?.describing(output.tensors, original: model.input.reader.tensors)
+    }
+
+    /// Refuses to work on weights that we cannot decode.
+    private static func requireWeights(of input: ModelDirectory, place: String) throws(PlanError) {
+        guard let foreign = input.foreignQuantization else { return }
+        throw PlanError(
+            place: place, problem: "\(input.path) is \(foreign)",
+            remedy: "qconv decodes bitsandbytes' 4-bit weights only: start from the model before it was quantized")
     }
 
     /// Refuses destinations that would destroy something.
