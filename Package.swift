@@ -25,14 +25,16 @@ let package = Package(
         .target(
             name: "LosslessJSON",
             dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
+        // System calls about files that Swift does not import on Linux.
+        .target(name: "CFileCalls"),
         .target(
             name: "Tensors",
-            dependencies: [.product(name: "SystemPackage", package: "swift-system")]),
+            dependencies: ["CFileCalls", .product(name: "SystemPackage", package: "swift-system")]),
         .target(name: "Quantization", dependencies: ["Tensors", "Kernels"]),
         .target(
             name: "Checkpoints",
             dependencies: [
-                "Tensors", "Quantization", "LosslessJSON",
+                "Tensors", "Quantization", "LosslessJSON", "CFileCalls",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),

@@ -12,32 +12,36 @@ public enum JSONLayout: Sendable {
 }
 
 extension JSONValue {
-    /// The document as text. Non-ASCII characters stay as they are; control characters are escaped.
-    public func serialized(_ layout: JSONLayout = .compact) -> String {
+    /// The document as text. Control characters are escaped.
+    ///
+    /// - Parameter escapingNonASCII: whether characters outside ASCII become `\u` escapes. By default they do in the
+    ///   layouts of Python's `json.dumps` (its `ensure_ascii`) and stay as they are in the others.
+    public func serialized(_ layout: JSONLayout = .compact, escapingNonASCII: Bool? = nil) -> String {
+        let ascii = escapingNonASCII ?? (layout == .pythonOneLine || layout == .pythonIndented)
         var out = ""
-        write(to: &out, layout: layout, indent: 0)
+        write(to: &out, layout: layout, ascii: ascii, indent: 0)
         return out
     }
 
-    private func write(to out: inout String, layout: JSONLayout, indent: Int) {
+    private func write(to out: inout String, layout: JSONLayout, ascii: Bool, indent: Int) {
         switch self {
         case .null: out += "null"
         case .bool(let value): out += value ? "true" : "false"
         case .number(let value): out += value.text
-        case .string(let value): JSONValue.writeString(value, to: &out)
+        case .string(let value): JSONValue.writeString(value, ascii: ascii, to: &out)
         case .array(let elements):
             let inline = layout == .pretty && elements.allSatisfy(\.isScalar)
             writeSequence(
                 elements, open: "[", close: "]", to: &out, layout: inline ? .pythonOneLine : layout, indent: indent
             ) { element, out, layout, indent in
-                element.write(to: &out, layout: layout, indent: indent)
+                element.write(to: &out, layout: layout, ascii: ascii, indent: indent)
             }
         case .object(let members):
             writeSequence(members.elements, open: "{", close: "}", to: &out, layout: layout, indent: indent) {
                 member, out, layout, indent in
-                JSONValue.writeString(member.key, to: &out)
+                JSONValue.writeString(member.key, ascii: ascii, to: &out)
                 out += layout == .compact ? ":" : ": "
-                member.value.write(to: &out, layout: layout, indent: indent)
+                member.value.write(to: &out, layout: layout, ascii: ascii, indent: indent)
             }
         }
     }
@@ -71,7 +75,7 @@ extension JSONValue {
         out += close
     }
 
-    private static func writeString(_ value: String, to out: inout String) {
+    private static func writeString(_ value: String, ascii: Bool, to out: inout String) {
         out += "\""
         for scalar in value.unicodeScalars {
             switch scalar {
@@ -82,12 +86,17 @@ extension JSONValue {
             case "\t": out += "\\t"
             case "\u{08}": out += "\\b"
             case "\u{0C}": out += "\\f"
-            case "\u{00}"..<"\u{20}":
-                let hex = String(scalar.value, radix: 16)
-                out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
+            case "\u{00}"..<"\u{20}": writeEscape(UInt16(scalar.value), to: &out)
+            case "\u{7F}"... where ascii:
+                for unit in UTF16.encode(scalar) ?? UTF16.encodedReplacementCharacter { writeEscape(unit, to: &out) }
             default: out.unicodeScalars.append(scalar)
             }
         }
         out += "\""
+    }
+
+    private static func writeEscape(_ unit: UInt16, to out: inout String) {
+        let hex = String(unit, radix: 16)
+        out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
     }
 }

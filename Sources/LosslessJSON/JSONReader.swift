@@ -1,81 +1,82 @@
 import OrderedCollections
 
-/// Why a text is not acceptable JSON, and where.
-public struct JSONParseError: Error, Hashable, Sendable, CustomStringConvertible {
-    public enum Reason: Hashable, Sendable {
-        case unexpectedEnd
-        case unexpectedByte(UInt8, expected: String)
-        case invalidNumber
-        case invalidEscape
-        case invalidUTF8
-        case controlCharacter
-        case duplicateKey(String)
-        case tooDeep(limit: Int)
-        case trailingContent
-    }
+/// Reads JSON token by token, without building a tree: what a large or hostile document needs that must match a schema
+/// (the header of a safetensors file) and be refused at the first byte that does not.
+package struct JSONReader {
+    private let bytes: [UInt8]
+    private let maximumDepth: Int
+    private let allowsPythonConstants: Bool
+    private var position = 0
+    private var depth = 0
 
-    public let reason: Reason
-    /// Offset of the offending byte.
-    public let offset: Int
-    /// Line and column of the offending byte, from 1; the column counts bytes.
-    public let line: Int
-    public let column: Int
-
-    public var description: String {
-        let what =
-            switch reason {
-            case .unexpectedEnd: "the text ends too early"
-            case .unexpectedByte(let byte, let expected):
-                "found \(JSONParseError.show(byte)) where \(expected) should stand"
-            case .invalidNumber: "not a valid number"
-            case .invalidEscape: "not a valid escape in a string"
-            case .invalidUTF8: "not valid UTF-8"
-            case .controlCharacter: "an unescaped control character in a string"
-            case .duplicateKey(let key): "the key \"\(key)\" stands twice in one object"
-            case .tooDeep(let limit): "nested more than \(limit) levels deep"
-            case .trailingContent: "more text after the end of the document"
-            }
-        return "\(what) (line \(line), column \(column))"
-    }
-
-    private static func show(_ byte: UInt8) -> String {
-        (0x21...0x7e).contains(byte) ? "'\(Character(Unicode.Scalar(byte)))'" : "byte 0x\(String(byte, radix: 16))"
-    }
-}
-
-extension JSONValue {
-    /// Parses RFC 8259 JSON strictly: UTF-8, no comments, no trailing commas, no key twice in one object.
-    ///
-    /// - Parameter maximumDepth: how deep arrays and objects may nest; bounds the stack on hostile input.
-    public init(parsing bytes: some Collection<UInt8>, maximumDepth: Int = 128) throws(JSONParseError) {
-        let storage = Array(bytes)
-        var parser = JSONParser(bytes: storage, maximumDepth: maximumDepth)
-        self = try parser.parseDocument()
-    }
-
-    /// Parses a string of JSON; see ``init(parsing:maximumDepth:)``.
-    public init(parsing text: String) throws(JSONParseError) {
-        try self.init(parsing: text.utf8)
-    }
-}
-
-private struct JSONParser {
-    let bytes: [UInt8]
-    let maximumDepth: Int
-    var position = 0
-    var depth = 0
-
-    init(bytes: [UInt8], maximumDepth: Int) {
+    package init(bytes: [UInt8], maximumDepth: Int = 128, allowsPythonConstants: Bool = false) {
         self.bytes = bytes
         self.maximumDepth = maximumDepth
+        self.allowsPythonConstants = allowsPythonConstants
+        skipWhitespace()
     }
 
-    mutating func parseDocument() throws(JSONParseError) -> JSONValue {
-        skipWhitespace()
-        let value = try parseValue()
+    /// The kind of the next value, in the words of ``JSONValue/kind``; `nil` where no value starts.
+    package var nextKind: String? {
+        guard position < bytes.count else { return nil }
+        return switch bytes[position] {
+        case UInt8(ascii: "{"): "an object"
+        case UInt8(ascii: "["): "a list"
+        case UInt8(ascii: "\""): "a string"
+        case UInt8(ascii: "t"), UInt8(ascii: "f"): "true or false"
+        case UInt8(ascii: "n"): "null"
+        case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): "a number"
+        default: nil
+        }
+    }
+
+    /// Reads any value as a tree.
+    package mutating func readValue() throws(JSONParseError) -> JSONValue {
+        try parseValue()
+    }
+
+    /// Reads an object: calls `member` with each key, standing before its value, which `member` must read. Keys that
+    /// stand twice are for the caller to refuse.
+    package mutating func readObject(_ member: (String, inout JSONReader) throws -> Void) throws {
+        guard position < bytes.count, bytes[position] == UInt8(ascii: "{") else { throw unexpected("an object") }
+        try enter()
+        if leaves(with: UInt8(ascii: "}")) { return }
+        while true {
+            let key = try parseKey()
+            try member(key, &self)
+            skipWhitespace()
+            if try closes(with: UInt8(ascii: "}"), "',' or '}'") { return }
+        }
+    }
+
+    /// Reads a list: calls `element` before each element, which it must read.
+    package mutating func readArray(_ element: (inout JSONReader) throws -> Void) throws {
+        guard position < bytes.count, bytes[position] == UInt8(ascii: "[") else { throw unexpected("a list") }
+        try enter()
+        if leaves(with: UInt8(ascii: "]")) { return }
+        while true {
+            try element(&self)
+            skipWhitespace()
+            if try closes(with: UInt8(ascii: "]"), "',' or ']'") { return }
+        }
+    }
+
+    /// Reads a string.
+    package mutating func readString() throws(JSONParseError) -> String {
+        guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw unexpected("a string") }
+        return try parseString()
+    }
+
+    /// Reads a number.
+    package mutating func readNumber() throws(JSONParseError) -> JSONNumber {
+        guard nextKind == "a number" else { throw unexpected("a number") }
+        return try parseNumber()
+    }
+
+    /// Expects the end of the document.
+    package mutating func finish() throws(JSONParseError) {
         skipWhitespace()
         guard position == bytes.count else { throw error(.trailingContent) }
-        return value
     }
 
     private func error(_ reason: JSONParseError.Reason, at offset: Int? = nil) -> JSONParseError {
@@ -112,6 +113,11 @@ private struct JSONParser {
         case UInt8(ascii: "t"): return try parseWord("true", .bool(true))
         case UInt8(ascii: "f"): return try parseWord("false", .bool(false))
         case UInt8(ascii: "n"): return try parseWord("null", .null)
+        case UInt8(ascii: "N") where allowsPythonConstants: return try parseConstant("NaN")
+        case UInt8(ascii: "I") where allowsPythonConstants: return try parseConstant("Infinity")
+        case UInt8(ascii: "-")
+        where allowsPythonConstants && position + 1 < bytes.count && bytes[position + 1] == UInt8(ascii: "I"):
+            return try parseConstant("-Infinity")
         case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .number(try parseNumber())
         default: throw unexpected("a value")
         }
@@ -125,6 +131,10 @@ private struct JSONParser {
         return value
     }
 
+    private mutating func parseConstant(_ word: StaticString) throws(JSONParseError) -> JSONValue {
+        try parseWord(word, .number(JSONNumber(validText: "\(word)")))
+    }
+
     private mutating func enter() throws(JSONParseError) {
         depth += 1
         guard depth <= maximumDepth else { throw error(.tooDeep(limit: maximumDepth)) }
@@ -132,22 +142,32 @@ private struct JSONParser {
         skipWhitespace()
     }
 
+    /// Consumes the closing byte of an empty object or list.
+    private mutating func leaves(with close: UInt8) -> Bool {
+        guard position < bytes.count, bytes[position] == close else { return false }
+        position += 1
+        depth -= 1
+        return true
+    }
+
+    /// A key and the colon after it.
+    private mutating func parseKey() throws(JSONParseError) -> String {
+        guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw unexpected("a key") }
+        let key = try parseString()
+        skipWhitespace()
+        guard position < bytes.count, bytes[position] == UInt8(ascii: ":") else { throw unexpected("':'") }
+        position += 1
+        skipWhitespace()
+        return key
+    }
+
     private mutating func parseObject() throws(JSONParseError) -> JSONValue {
         try enter()
         var members = OrderedDictionary<String, JSONValue>()
-        if position < bytes.count, bytes[position] == UInt8(ascii: "}") {
-            position += 1
-            depth -= 1
-            return .object(members)
-        }
+        if leaves(with: UInt8(ascii: "}")) { return .object(members) }
         while true {
-            guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw unexpected("a key") }
             let keyOffset = position
-            let key = try parseString()
-            skipWhitespace()
-            guard position < bytes.count, bytes[position] == UInt8(ascii: ":") else { throw unexpected("':'") }
-            position += 1
-            skipWhitespace()
+            let key = try parseKey()
             let value = try parseValue()
             guard members.updateValue(value, forKey: key) == nil else {
                 throw error(.duplicateKey(key), at: keyOffset)
@@ -160,11 +180,7 @@ private struct JSONParser {
     private mutating func parseArray() throws(JSONParseError) -> JSONValue {
         try enter()
         var elements: [JSONValue] = []
-        if position < bytes.count, bytes[position] == UInt8(ascii: "]") {
-            position += 1
-            depth -= 1
-            return .array(elements)
-        }
+        if leaves(with: UInt8(ascii: "]")) { return .array(elements) }
         while true {
             elements.append(try parseValue())
             skipWhitespace()

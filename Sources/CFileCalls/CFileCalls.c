@@ -1,0 +1,53 @@
+#define _GNU_SOURCE
+#include "CFileCalls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#if defined(__APPLE__)
+
+int file_reserve(int descriptor, int64_t size) {
+    fstore_t request = {.fst_flags = F_ALLOCATEALL, .fst_posmode = F_PEOFPOSMODE, .fst_length = size};
+    return fcntl(descriptor, F_PREALLOCATE, &request) == -1 ? -1 : 0;
+}
+
+int file_rename_to_new(const char *source, const char *destination) {
+    return renamex_np(source, destination, RENAME_EXCL);
+}
+
+int file_exchange(const char *first, const char *second) { return renamex_np(first, second, RENAME_SWAP); }
+
+#elif defined(__linux__)
+
+#include <sys/syscall.h>
+
+// By number: musl has had a wrapper only since 1.2.6. The flags are those of linux/fs.h.
+static int rename_with(const char *source, const char *destination, unsigned flags) {
+#ifdef SYS_renameat2
+    return (int)syscall(SYS_renameat2, AT_FDCWD, source, AT_FDCWD, destination, flags);
+#else
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
+int file_reserve(int descriptor, int64_t size) { return fallocate(descriptor, 0, 0, size); }
+
+int file_rename_to_new(const char *source, const char *destination) { return rename_with(source, destination, 1U); }
+
+int file_exchange(const char *first, const char *second) { return rename_with(first, second, 2U); }
+
+#else
+
+static int unsupported(void) {
+    errno = ENOSYS;
+    return -1;
+}
+
+int file_reserve(int descriptor, int64_t size) { return unsupported(); }
+int file_rename_to_new(const char *source, const char *destination) { return unsupported(); }
+int file_exchange(const char *first, const char *second) { return unsupported(); }
+
+#endif

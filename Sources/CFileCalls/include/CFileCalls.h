@@ -1,0 +1,18 @@
+#ifndef CFILECALLS_H
+#define CFILECALLS_H
+
+#include <stdint.h>
+
+// The calls about files that Linux and Darwin have beyond POSIX, under one name each. All return 0 or set errno and
+// return -1; ENOSYS where the system has no such call.
+
+/// Reserves disk space for the first `size` bytes of a file, without changing its size where that is possible.
+int file_reserve(int descriptor, int64_t size);
+
+/// Renames, unless something stands at `destination`: then EEXIST.
+int file_rename_to_new(const char *source, const char *destination);
+
+/// Swaps two paths at once.
+int file_exchange(const char *first, const char *second);
+
+#endif

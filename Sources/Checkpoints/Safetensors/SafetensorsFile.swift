@@ -1,0 +1,95 @@
+import Synchronization
+import SystemPackage
+import Tensors
+
+/// One safetensors file, opened for reading and completely checked.
+///
+/// Opening reads the header only. Data is read by position, or without a copy from a mapping of the file; both are safe
+/// from several threads at once.
+public final class SafetensorsFile: Sendable {
+    public let path: FilePath
+    /// The size of the file in bytes.
+    public var size: Int { file.size }
+    /// The tensors in the order of their data.
+    public let entries: [SafetensorsEntry]
+    /// `__metadata__`; `nil` when the file has none.
+    public let metadata: [String: String]?
+
+    private let file: InputFile
+    private let indices: [String: Int]
+    private let mapping = Mutex<MappedFile?>(nil)
+
+    /// Opens a file and checks its header against its size. Complexity: linear in the header.
+    ///
+    /// - Throws: ``CheckpointError/invalidSafetensors(file:problem:)`` when it is not a valid safetensors file,
+    ///   ``Tensors/FileError`` when it cannot be read.
+    public init(path: FilePath) throws {
+        self.path = path
+        file = try InputFile(path: path)
+        let json = try SafetensorsFile.headerBytes(file)
+        do throws(SafetensorsProblem) {
+            let header = try SafetensorsHeader(json: json, fileSize: file.size)
+            entries = header.entries
+            metadata = header.metadata
+        } catch {
+            throw CheckpointError.invalidSafetensors(file: path, problem: error)
+        }
+        indices = Dictionary(entries.enumerated().map { ($0.element.name, $0.offset) }, uniquingKeysWith: { $1 })
+    }
+
+    /// The tensor with this name.
+    public subscript(name: String) -> SafetensorsEntry? {
+        indices[name].map { entries[$0] }
+    }
+
+    /// Reads a part of a tensor's data, from byte `offset` of the tensor on.
+    ///
+    /// - Precondition: the range lies within the tensor.
+    public func read(_ entry: SafetensorsEntry, at offset: Int, into buffer: UnsafeMutableRawBufferPointer)
+        throws(FileError)
+    {
+        precondition(offset >= 0 && buffer.count <= entry.byteCount - offset, "range outside the tensor")
+        try file.read(into: buffer, at: entry.range.lowerBound + offset)
+    }
+
+    /// All bytes of a tensor, row-major, little-endian, in memory of their own.
+    public func bytes(of entry: SafetensorsEntry) throws(FileError) -> [UInt8] {
+        try file.bytes(entry.range)
+    }
+
+    /// Calls `body` with the bytes of a tensor, row-major, little-endian, without a copy. The pointer must not leave
+    /// `body`.
+    ///
+    /// The file is mapped into memory on first use. Should another program truncate it meanwhile, access to the lost
+    /// bytes ends the process: prefer ``read(_:at:into:)`` for files that others may write.
+    ///
+    /// - Throws: ``CheckpointError/noSuchTensor(file:name:)``, ``Tensors/FileError`` when the file cannot be mapped, and
+    ///   what `body` throws.
+    public func withUnsafeBytes<Result>(
+        of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        guard let entry = self[name] else { throw CheckpointError.noSuchTensor(file: path, name: name) }
+        let mapped = try mapping.withLock { mapping in
+            if let mapping { return mapping }
+            let new = try file.map()
+            mapping = new
+            return new
+        }
+        return try mapped.withUnsafeBytes(entry.range, body)
+    }
+
+    /// The header without its length field. Nothing is allocated before the length is known to be plausible.
+    private static func headerBytes(_ file: InputFile) throws -> [UInt8] {
+        func invalid(_ problem: SafetensorsProblem) -> CheckpointError {
+            .invalidSafetensors(file: file.path, problem: problem)
+        }
+        guard file.size >= 8 else { throw invalid(.tooShort(fileSize: file.size)) }
+        let length = try file.bytes(0..<8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        guard length <= SafetensorsHeader.maximumLength else {
+            throw invalid(.headerTooLong(length: length, limit: SafetensorsHeader.maximumLength))
+        }
+        guard length <= file.size - 8 else { throw invalid(.headerBeyondFile(length: length, fileSize: file.size)) }
+        guard length > 0, try file.bytes(8..<9) == [UInt8(ascii: "{")] else { throw invalid(.headerIsNoObject) }
+        return try file.bytes(8..<8 + Int(length))
+    }
+}

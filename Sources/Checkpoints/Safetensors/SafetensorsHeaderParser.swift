@@ -1,0 +1,140 @@
+import LosslessJSON
+import Tensors
+
+/// Parses a header without building a tree, so that a hostile one is refused at its first wrong byte.
+struct SafetensorsHeaderParser {
+    /// A tensor whose size agrees with its offsets; the offsets have not been compared to anything else yet.
+    struct Tensor {
+        let name: String
+        let dtype: DType
+        let shape: [Int]
+        /// Bytes from the start of the data.
+        let begin: Int
+        let end: Int
+    }
+
+    private(set) var tensors: [Tensor] = []
+    private(set) var metadata: [String: String]?
+    private var names: Set<String> = []
+
+    /// - Throws: ``SafetensorsProblem`` or `JSONParseError`.
+    mutating func parse(_ json: [UInt8]) throws {
+        // The deepest value is shape: object, entry, list.
+        var reader = JSONReader(bytes: json, maximumDepth: 4)
+        try reader.readObject { name, reader in
+            if name == "__metadata__" {
+                guard metadata == nil else { throw SafetensorsProblem.duplicateName(name) }
+                metadata = try SafetensorsHeaderParser.parseMetadata(&reader)
+            } else {
+                guard names.insert(name).inserted else { throw SafetensorsProblem.duplicateName(name) }
+                tensors.append(try SafetensorsHeaderParser.parseTensor(name, &reader))
+            }
+        }
+        try reader.finish()
+    }
+
+    private static func parseMetadata(_ reader: inout JSONReader) throws -> [String: String] {
+        guard reader.nextKind == "an object" else {
+            throw SafetensorsProblem.invalidMetadata(found: reader.nextKind ?? "no value")
+        }
+        var metadata: [String: String] = [:]
+        try reader.readObject { key, reader in
+            guard reader.nextKind == "a string" else {
+                throw SafetensorsProblem.invalidMetadata(
+                    found: "\(reader.nextKind ?? "no value") as the value of \"\(key)\"")
+            }
+            guard metadata.updateValue(try reader.readString(), forKey: key) == nil else {
+                throw SafetensorsProblem.duplicateKey(name: "__metadata__", key: key)
+            }
+        }
+        return metadata
+    }
+
+    private static func parseTensor(_ name: String, _ reader: inout JSONReader) throws -> Tensor {
+        guard reader.nextKind == "an object" else {
+            throw SafetensorsProblem.entryIsNoObject(name: name, found: reader.nextKind ?? "no value")
+        }
+        var dtype: DType?
+        var shape: [Int]?
+        var offsets: [Int]?
+        try reader.readObject { key, reader in
+            switch key {
+            case "dtype":
+                guard dtype == nil else { throw SafetensorsProblem.duplicateKey(name: name, key: key) }
+                dtype = try parseDType(name, &reader)
+            case "shape":
+                guard shape == nil else { throw SafetensorsProblem.duplicateKey(name: name, key: key) }
+                shape = try parseNumbers(
+                    &reader, limit: SafetensorsHeader.maximumDimensions,
+                    wrong: .wrongType(name: name, key: key, expected: "a list of integers from 0 on"),
+                    tooMany: .tooManyDimensions(name: name, limit: SafetensorsHeader.maximumDimensions))
+            case "data_offsets":
+                guard offsets == nil else { throw SafetensorsProblem.duplicateKey(name: name, key: key) }
+                let wrong = SafetensorsProblem.wrongType(name: name, key: key, expected: "two integers from 0 on")
+                let numbers = try parseNumbers(&reader, limit: 2, wrong: wrong, tooMany: wrong)
+                guard numbers.count == 2 else { throw wrong }
+                offsets = numbers
+            default: throw SafetensorsProblem.unknownKey(name: name, key: key)
+            }
+        }
+        guard let dtype else { throw SafetensorsProblem.missingKey(name: name, key: "dtype") }
+        guard let shape else { throw SafetensorsProblem.missingKey(name: name, key: "shape") }
+        guard let offsets else { throw SafetensorsProblem.missingKey(name: name, key: "data_offsets") }
+        let (begin, end) = (offsets[0], offsets[1])
+        guard begin <= end else { throw SafetensorsProblem.backwardOffsets(name: name, begin: begin, end: end) }
+        let expected = try byteCount(name, dtype, shape)
+        guard end - begin == expected else {
+            throw SafetensorsProblem.wrongSize(
+                name: name, dtype: dtype, shape: shape, expected: expected, found: end - begin)
+        }
+        return Tensor(name: name, dtype: dtype, shape: shape, begin: begin, end: end)
+    }
+
+    private static func parseDType(_ name: String, _ reader: inout JSONReader) throws -> DType {
+        guard reader.nextKind == "a string" else {
+            throw SafetensorsProblem.wrongType(name: name, key: "dtype", expected: "a string")
+        }
+        let text = try reader.readString()
+        guard let dtype = DType(rawValue: text) else {
+            throw SafetensorsProblem.unknownDType(name: name, dtype: text)
+        }
+        return dtype
+    }
+
+    private static func parseNumbers(
+        _ reader: inout JSONReader, limit: Int, wrong: SafetensorsProblem, tooMany: SafetensorsProblem
+    ) throws -> [Int] {
+        guard reader.nextKind == "a list" else { throw wrong }
+        var numbers: [Int] = []
+        try reader.readArray { reader in
+            guard reader.nextKind == "a number", let number = try reader.readNumber().int, number >= 0 else {
+                throw wrong
+            }
+            guard numbers.count < limit else { throw tooMany }
+            numbers.append(number)
+        }
+        return numbers
+    }
+
+    private static func byteCount(_ name: String, _ dtype: DType, _ shape: [Int]) throws(SafetensorsProblem) -> Int {
+        guard let elements = checkedElementCount(shape) else {
+            throw .tooLarge(name: name, dtype: dtype, shape: shape)
+        }
+        if let bytes = dtype.byteCount(elements: elements) { return bytes }
+        guard !elements.multipliedReportingOverflow(by: dtype.bits).overflow else {
+            throw .tooLarge(name: name, dtype: dtype, shape: shape)
+        }
+        throw .partialByte(name: name, dtype: dtype, shape: shape)
+    }
+}
+
+/// The product of dimensions, or `nil` when it overflows on the way.
+func checkedElementCount(_ shape: [Int]) -> Int? {
+    var count = 1
+    for dimension in shape {
+        let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+        guard !overflow, dimension >= 0 else { return nil }
+        count = product
+    }
+    return count
+}

@@ -1,0 +1,100 @@
+import LosslessJSON
+import Tensors
+
+/// A tensor that is to be written into a safetensors file.
+public struct SafetensorsPiece: Hashable, Sendable {
+    public var name: String
+    public var dtype: DType
+    /// Outermost dimension first.
+    public var shape: [Int]
+    /// The size of the data in bytes.
+    public var byteCount: Int
+    /// Whether the exact size is known only later, when `shape` and `byteCount` are what it takes at most.
+    public var isDeferred: Bool
+
+    public init(name: String, dtype: DType, shape: [Int], byteCount: Int, isDeferred: Bool = false) {
+        self.name = name
+        self.dtype = dtype
+        self.shape = shape
+        self.byteCount = byteCount
+        self.isDeferred = isDeferred
+    }
+}
+
+/// Where everything lies in a safetensors file that is to be written.
+///
+/// The order is the reference implementation's: dtypes of larger alignment first, then names by bytes, so a file of the
+/// same tensors has the same bytes. Deferred pieces come last, and the header has room for their largest sizes; once the
+/// sizes are exact, laying the pieces out again into the same room moves nothing else.
+public struct SafetensorsLayout: Sendable {
+    /// The header with its length field, padded with spaces to a multiple of 8.
+    public let header: [UInt8]
+    /// For each piece, in the order they were given, the first byte of its data in the file.
+    public let offsets: [Int]
+    public let fileSize: Int
+
+    /// Lays pieces out.
+    ///
+    /// - Parameter headerSize: The room that the header takes, length field included; `nil` for what it needs.
+    /// - Throws: ``CheckpointError/unwritable(reason:)`` when two pieces have one name, the header would be longer than
+    ///   readers accept, or the file larger than files can be.
+    public init(
+        pieces: [SafetensorsPiece], metadata: [String: String], headerSize: Int? = nil
+    ) throws(CheckpointError) {
+        try SafetensorsLayout.checkNames(pieces)
+        let order = SafetensorsLayout.referenceOrder(pieces)
+        var offsets = [Int](repeating: 0, count: pieces.count)
+        var json = Array("{\"__metadata__\":\(SafetensorsLayout.sorted(metadata).serialized(.compact))".utf8)
+        var position = 0
+        for index in order {
+            let piece = pieces[index]
+            let (end, overflow) = position.addingReportingOverflow(piece.byteCount)
+            guard !overflow, end <= Int.max / 2 else {
+                throw .unwritable(reason: "the tensors up to \"\(piece.name)\" are larger than any file")
+            }
+            let entry: JSONValue = [
+                "dtype": .string(piece.dtype.rawValue), "shape": .array(piece.shape.map { .int($0) }),
+                "data_offsets": [.int(position), .int(end)],
+            ]
+            json += ",\(JSONValue.string(piece.name).serialized(.compact)):\(entry.serialized(.compact))".utf8
+            offsets[index] = position
+            position = end
+        }
+        json.append(UInt8(ascii: "}"))
+        let length = headerSize.map { $0 - 8 } ?? (json.count + 7) / 8 * 8
+        guard length >= json.count, length <= SafetensorsHeader.maximumLength else {
+            throw .unwritable(
+                reason: """
+                    the header of \(pieces.count) tensors takes \(json.count) bytes, more than a safetensors header may \
+                    have; write shards (max_shard_size)
+                    """)
+        }
+        json += repeatElement(UInt8(ascii: " "), count: length - json.count)
+        header = (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } + json
+        let dataStart = header.count
+        self.offsets = offsets.map { dataStart + $0 }
+        fileSize = dataStart + position
+    }
+
+    private static func referenceOrder(_ pieces: [SafetensorsPiece]) -> [Int] {
+        let ranks = Dictionary(uniqueKeysWithValues: DType.allCases.map { ($0, $0.layoutRank) })
+        return pieces.indices.sorted { left, right in
+            let (a, b) = (pieces[left], pieces[right])
+            if a.isDeferred != b.isDeferred { return b.isDeferred }
+            if a.dtype != b.dtype { return ranks[a.dtype, default: 0] > ranks[b.dtype, default: 0] }
+            return a.name.utf8.lexicographicallyPrecedes(b.name.utf8)
+        }
+    }
+
+    private static func checkNames(_ pieces: [SafetensorsPiece]) throws(CheckpointError) {
+        var names: Set<String> = ["__metadata__"]
+        for piece in pieces where !names.insert(piece.name).inserted {
+            throw .unwritable(reason: "two tensors would be named \"\(piece.name)\"")
+        }
+    }
+
+    private static func sorted(_ metadata: [String: String]) -> JSONValue {
+        let members = metadata.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+        return .object(.init(uniqueKeysWithValues: members.map { ($0.key, .string($0.value)) }))
+    }
+}

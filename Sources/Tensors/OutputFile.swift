@@ -1,0 +1,86 @@
+import CFileCalls
+import SystemPackage
+
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
+/// A new file opened for positional writes, safe to use from several threads at once.
+public final class OutputFile: Sendable {
+    public let path: FilePath
+    private let descriptor: FileDescriptor
+
+    /// Creates a file, which must not exist yet.
+    public init(creating path: FilePath) throws(FileError) {
+        self.path = path
+        do {
+            descriptor = try FileDescriptor.open(
+                path, .writeOnly, options: [.create, .exclusiveCreate, .closeOnExec],
+                permissions: [.ownerReadWrite, .groupReadWrite, .otherReadWrite])
+        } catch {
+            throw FileError(.create, path, (error as? Errno) ?? .ioError)
+        }
+    }
+
+    deinit {
+        try? descriptor.close()
+    }
+
+    /// Gives the file its size and, where the file system can, the disk space for it, so that a full disk shows before
+    /// any work is done.
+    public func preallocate(_ byteCount: Int) throws(FileError) {
+        guard byteCount > 0 else { return }
+        if file_reserve(descriptor.rawValue, Int64(byteCount)) != 0 {
+            let reason = Errno(rawValue: errno)
+            // Network and some FUSE file systems cannot reserve space: there a full disk shows when it is written.
+            guard [.notSupported, .noFunction, .invalidArgument, .interrupted].contains(reason) else {
+                throw FileError(.write, path, reason)
+            }
+        }
+        try resize(to: byteCount)
+    }
+
+    /// Writes all of `bytes` from `offset` on.
+    ///
+    /// - Throws: ``FileError`` when the disk is full or fails.
+    public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+        var done = 0
+        while done < bytes.count {
+            do {
+                done += try descriptor.write(
+                    toAbsoluteOffset: Int64(offset + done), UnsafeRawBufferPointer(rebasing: bytes[done...]))
+            } catch {
+                throw FileError(.write, path, (error as? Errno) ?? .ioError)
+            }
+        }
+    }
+
+    /// Writes all of `bytes` from `offset` on.
+    public func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+        var failure: FileError?
+        bytes.withUnsafeBytes { buffer in
+            do throws(FileError) { try write(buffer, at: offset) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Cuts or extends the file.
+    public func resize(to byteCount: Int) throws(FileError) {
+        guard ftruncate(descriptor.rawValue, off_t(byteCount)) == 0 else {
+            throw FileError(.write, path, Errno(rawValue: errno))
+        }
+    }
+
+    /// Returns once the file's data is on the disk.
+    public func sync() throws(FileError) {
+        #if canImport(Darwin)
+        // fsync on Darwin leaves data in the drive's cache.
+        if fcntl(descriptor.rawValue, F_FULLFSYNC) == 0 { return }
+        #endif
+        guard fsync(descriptor.rawValue) == 0 else { throw FileError(.sync, path, Errno(rawValue: errno)) }
+    }
+}
