@@ -25,6 +25,9 @@ let package = Package(
         .target(
             name: "LosslessJSON",
             dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
+        // The NF4 container: the system's zlib, and the inner loops of its own deflate encoder.
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "DeflateKernels"),
         // System calls about files that Swift does not import on Linux.
         .target(name: "CFileCalls"),
         .target(
@@ -34,7 +37,7 @@ let package = Package(
         .target(
             name: "Checkpoints",
             dependencies: [
-                "Tensors", "Quantization", "LosslessJSON", "CFileCalls",
+                "Tensors", "Quantization", "LosslessJSON", "CFileCalls", "CZlib", "DeflateKernels",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
@@ -51,6 +54,11 @@ let package = Package(
             dependencies: [
                 "Pipeline",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .testTarget(
+            name: "NF4ContainerTests",
+            dependencies: [
+                "Checkpoints", "Tensors", "LosslessJSON", .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
     ],
