@@ -2,12 +2,12 @@ import CZlib
 
 /// What the container needs of zlib: deflate with a search for repetitions, inflate, CRC-32.
 package enum Zlib {
-    /// Deflates bytes without zlib's header and trailer, at the highest level.
-    package static func deflate(_ bytes: UnsafeRawBufferPointer) -> [UInt8]? {
+    /// Deflates bytes without zlib's header and trailer.
+    package static func deflate(_ bytes: UnsafeRawBufferPointer, level: Int32 = Z_BEST_COMPRESSION) -> [UInt8]? {
         var stream = z_stream()
         guard
             deflateInit2_(
-                &stream, Z_BEST_COMPRESSION, Z_DEFLATED, -MAX_WBITS, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
+                &stream, level, Z_DEFLATED, -MAX_WBITS, MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY, ZLIB_VERSION,
                 Int32(MemoryLayout<z_stream>.size)) == Z_OK
         else { return nil }
         defer { deflateEnd(&stream) }
