@@ -13,8 +13,8 @@ extension ContainerIndex {
         }
         let limit = NF4ContainerFormat.maximumItemCount
         modelCount = try cursor.count(of: "tensors", limit: limit)
-        adapterTensorCount = try cursor.count(of: "adapter tensors", limit: limit)
-        sideFileCount = try cursor.count(of: "side files", limit: limit)
+        adapterTensorCount = try cursor.count(of: "adapter tensors", limit: limit - modelCount)
+        sideFileCount = try cursor.count(of: "side files", limit: limit - modelCount - adapterTensorCount)
         hasProvenance = try cursor.count(of: "provenances", limit: 1) == 1
         var flags: [UInt8] = []
         for _ in 0..<(modelCount + adapterTensorCount) {
