@@ -1,0 +1,111 @@
+import SystemPackage
+import Tensors
+
+/// A model as Hugging Face lays it out: a directory with weights, `config.json` and side files, or one weights file with or
+/// without them beside it.
+public struct ModelDirectory: Sendable {
+    /// The path as it was given.
+    public let path: FilePath
+    public let reader: any CheckpointReader
+    /// `config.json`; `nil` when there is none.
+    public let config: ModelConfig?
+    /// A quantization that the model uses and that we cannot decode.
+    public let foreignQuantization: ForeignQuantization?
+
+    private let directory: FilePath
+    private let sideFileNames: [FilePath]
+
+    /// Opens a model.
+    ///
+    /// - Parameter path: A directory with `model.safetensors`, `model.safetensors.index.json` or a single other
+    ///   `*.safetensors`; or a `.safetensors` file; or an index.
+    /// - Throws: ``CheckpointError`` saying what is there instead, or what is wrong with it; ``Tensors/FileError``.
+    public init(path: FilePath) throws {
+        self.path = path
+        let checkpoint: SafetensorsCheckpoint
+        switch FileSystem.kind(of: path) {
+        case .directory?:
+            directory = path
+            checkpoint = try ModelDirectory.openWeights(in: path)
+        default:
+            directory = path.removingLastComponent()
+            checkpoint =
+                path.lastComponent?.string.hasSuffix(".index.json") == true
+                ? try SafetensorsCheckpoint(index: path) : try SafetensorsCheckpoint(file: path)
+        }
+        reader = checkpoint
+        let configPath = directory.appending(ModelFiles.config)
+        let hasConfig = FileSystem.kind(of: configPath) == .file
+        config = hasConfig ? try ModelConfig(path: configPath) : nil
+        // Beside a lone file anything may lie; a config.json says that it is a model's directory.
+        let isModelDirectory = hasConfig || FileSystem.kind(of: path) == .directory
+        sideFileNames = isModelDirectory ? try SideFileSelection.names(in: directory) : []
+        foreignQuantization = config?.foreignQuantization ?? checkpoint.foreignQuantization
+    }
+
+    /// The side files of an output: the input's, with another config.json.
+    ///
+    /// - Parameter config: The output's config.json; `nil` for none.
+    public func sideFiles(config: ModelConfig?) -> [SideFile] {
+        var files = sideFileNames.filter { $0 != FilePath(ModelFiles.config) }.map { name in
+            SideFile(name: name, content: .copy(of: directory.appending(name.components)))
+        }
+        if let config { files.insert(SideFile(name: ModelFiles.config, content: .bytes(config.bytes)), at: 0) }
+        return files
+    }
+
+    private static func openWeights(in directory: FilePath) throws -> SafetensorsCheckpoint {
+        let names = try FileSystem.names(in: directory)
+        if names.contains(ModelFiles.weights) {
+            return try SafetensorsCheckpoint(file: directory.appending(ModelFiles.weights))
+        }
+        if names.contains(ModelFiles.index) {
+            return try SafetensorsCheckpoint(index: directory.appending(ModelFiles.index))
+        }
+        let candidates = names.filter { $0.hasSuffix(".safetensors") && !$0.hasPrefix(".") }
+        if candidates.contains("adapter_model.safetensors") || names.contains("adapter_config.json") {
+            throw CheckpointError.notACheckpoint(
+                path: directory, found: "is a PEFT adapter, not a model",
+                wayOut: "give the base model here and attach the adapter with \"attach-adapter\"")
+        }
+        if candidates.count == 1 { return try SafetensorsCheckpoint(file: directory.appending(candidates[0])) }
+        throw notACheckpoint(directory, names: names, candidates: candidates)
+    }
+
+    private static func notACheckpoint(_ directory: FilePath, names: [String], candidates: [String]) -> CheckpointError
+    {
+        if !candidates.isEmpty {
+            let shards = candidates.contains { $0.contains("-of-") }
+            return .notACheckpoint(
+                path: directory,
+                found: "has \(candidates.count) safetensors files (\(list(candidates))) and no \(ModelFiles.index)",
+                wayOut: shards
+                    ? "the index says which shard holds what: download it too" : "give the path of one of the files")
+        }
+        let indices = names.filter { $0.hasSuffix(".safetensors.index.json") }
+        if !indices.isEmpty {
+            return .notACheckpoint(
+                path: directory, found: "has \(list(indices)) but not its shards",
+                wayOut: "was the model downloaded completely?")
+        }
+        let pickles = names.filter { $0.hasSuffix(".bin") || $0.hasSuffix(".pt") || $0.hasSuffix(".pth") }
+        if !pickles.isEmpty {
+            return .notACheckpoint(
+                path: directory, found: "has PyTorch pickles (\(list(pickles))) but no safetensors",
+                wayOut: "save the model with transformers' save_pretrained, which writes safetensors")
+        }
+        let ggufs = names.filter { $0.hasSuffix(".gguf") }
+        if !ggufs.isEmpty {
+            return .notACheckpoint(
+                path: directory, found: "has GGUF files (\(list(ggufs))) but no safetensors",
+                wayOut: "give the model they were made from")
+        }
+        return .notACheckpoint(
+            path: directory, found: names.isEmpty ? "is empty" : "has no *.safetensors (it has \(list(names)))",
+            wayOut: "give a directory that transformers' save_pretrained wrote, or a .safetensors file")
+    }
+
+    private static func list(_ names: [String]) -> String {
+        names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "")
+    }
+}

@@ -1,0 +1,45 @@
+import SystemPackage
+import Tensors
+
+/// A file of a model directory that holds no weights: configuration, tokenizer, chat template, …
+public struct SideFile: Hashable, Sendable {
+    public enum Content: Hashable, Sendable {
+        /// The bytes of another file.
+        case copy(of: FilePath)
+        case bytes([UInt8])
+    }
+
+    /// The path inside the model directory: `config.json`, `additional_chat_templates/rag.jinja`.
+    public let name: FilePath
+    public let content: Content
+
+    public init(name: FilePath, content: Content) {
+        self.name = name
+        self.content = content
+    }
+
+    init(name: String, content: Content) {
+        self.init(name: FilePath(name), content: content)
+    }
+
+    /// Writes the file into a directory and syncs it.
+    func write(to directory: FilePath) throws(FileError) {
+        var parent = directory
+        for component in name.components.dropLast() {
+            parent.append(component)
+            if FileSystem.kind(of: parent) == nil { try FileSystem.createDirectory(parent) }
+        }
+        let file = try OutputFile(creating: directory.appending(name.components))
+        switch content {
+        case .bytes(let bytes): try file.write(bytes, at: 0)
+        case .copy(let source):
+            let input = try InputFile(path: source)
+            let step = 1 << 20
+            for start in stride(from: 0, to: input.size, by: step) {
+                try file.write(try input.bytes(start..<min(start + step, input.size)), at: start)
+            }
+        }
+        try file.sync()
+        if parent != directory { try FileSystem.syncDirectory(parent) }
+    }
+}

@@ -1,0 +1,22 @@
+import SystemPackage
+import Tensors
+
+/// Writes small files whole: reports, configuration.
+public enum StagedFile {
+    /// Writes a file beside its destination, syncs it and puts it in place, replacing what stood there.
+    ///
+    /// - Throws: ``CheckpointError`` when the destination is a directory or being written by another process;
+    ///   ``Tensors/FileError``. The destination is then as it was.
+    public static func write(_ bytes: some Sequence<UInt8>, to path: FilePath) throws {
+        let output = try StagedOutput(destination: path, kind: .file, force: true)
+        do {
+            let file = try OutputFile(creating: output.path)
+            try file.write(Array(bytes), at: 0)
+            try file.sync()
+            try output.commit()
+        } catch {
+            output.abandon()
+            throw error
+        }
+    }
+}

@@ -1,0 +1,99 @@
+import SystemPackage
+import Tensors
+
+/// Writes one safetensors file whose pieces are all known up front.
+///
+/// Everything but the quant states that wait for their offsets is in place from the start or written at its final
+/// position; ``complete(_:)`` adds those.
+final class SafetensorsFileWriter: Sendable {
+    /// A part of a tensor in this file.
+    struct Location: Sendable {
+        let offset: Int
+        let byteCount: Int
+    }
+
+    /// A quant state that waits.
+    struct Pending: Sendable {
+        /// Index into the writer's tensors.
+        let tensor: Int
+        let piece: Int
+    }
+
+    let path: FilePath
+    let pending: [Pending]
+    private let pieces: [SafetensorsPiece]
+    private let constants: [(piece: Int, bytes: [UInt8])]
+    private let layout: SafetensorsLayout
+    private let metadata: [String: String]
+    private let locations: [Int: [TensorPart: Location]]
+
+    /// Lays out a file; nothing is written yet.
+    ///
+    /// - Parameter tensors: Indices of tensors with their pieces.
+    init(path: FilePath, tensors: [(index: Int, pieces: [PlannedPiece])], metadata: [String: String])
+        throws(CheckpointError)
+    {
+        self.path = path
+        self.metadata = metadata
+        pieces = tensors.flatMap { $0.pieces.map(\.piece) }
+        layout = try SafetensorsLayout(pieces: pieces, metadata: metadata)
+        var pending: [Pending] = []
+        var constants: [(piece: Int, bytes: [UInt8])] = []
+        var locations: [Int: [TensorPart: Location]] = [:]
+        var position = 0
+        for (index, planned) in tensors {
+            for piece in planned {
+                switch piece.content {
+                case .part(let part):
+                    locations[index, default: [:]][part] = Location(
+                        offset: layout.offsets[position], byteCount: piece.piece.byteCount)
+                case .constant(let bytes): constants.append((position, bytes))
+                case .pendingQuantState: pending.append(Pending(tensor: index, piece: position))
+                }
+                position += 1
+            }
+        }
+        self.pending = pending
+        self.constants = constants
+        self.locations = locations
+    }
+
+    /// The size of the file in bytes, before quant states that wait turn out shorter.
+    var fileSize: Int { layout.fileSize }
+    /// Bytes of tensor data that ``write(_:part:ofTensor:at:to:)`` must bring.
+    var expectedBytes: Int { locations.values.reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.byteCount } } }
+    /// The names of everything in the file.
+    var pieceNames: [String] { pieces.map(\.name) }
+
+    func location(of part: TensorPart, ofTensor tensor: Int) -> Location? { locations[tensor]?[part] }
+
+    /// Creates the file with its full size, the header and what is known.
+    func start() throws(FileError) -> OutputFile {
+        let file = try OutputFile(creating: path)
+        try file.preallocate(layout.fileSize)
+        try file.write(layout.header, at: 0)
+        for (piece, bytes) in constants { try file.write(bytes, at: layout.offsets[piece]) }
+        return file
+    }
+
+    /// Adds the quant states that waited, and syncs.
+    ///
+    /// - Parameter quantStates: by piece, one for each of ``pending``.
+    /// - Returns: bytes of data in the file, without its header.
+    func complete(_ file: OutputFile, quantStates: [Int: [UInt8]]) throws -> Int {
+        var layout = layout
+        if !quantStates.isEmpty {
+            var exact = pieces
+            for (piece, bytes) in quantStates {
+                exact[piece].shape = [bytes.count]
+                exact[piece].byteCount = bytes.count
+            }
+            layout = try SafetensorsLayout(pieces: exact, metadata: metadata, headerSize: layout.header.count)
+            try file.write(layout.header, at: 0)
+            for (piece, bytes) in quantStates { try file.write(bytes, at: layout.offsets[piece]) }
+            try file.resize(to: layout.fileSize)
+        }
+        try file.sync()
+        return layout.fileSize - layout.header.count
+    }
+}
