@@ -7,29 +7,40 @@ package struct ContainerChunk: Hashable, Sendable {
     package var items: [Int]
     /// Which piece of the item; 0 for whole items.
     package var piece: Int
-    /// One stream for each of the parts, in the order of the item's parts, without empty ones.
+    /// The parts that are not empty, in the order of the items' parts: those of its items one after the other.
+    package private(set) var parts: [Part]
+    /// One stream for each of the parts.
     package var streams: [StoredStream] = []
+
+    package struct Part: Hashable, Sendable {
+        package let part: TensorPart
+        package let byteCount: Int
+    }
+
+    package var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
+
+    package init(items: [Int], piece: Int, of index: ContainerIndex) {
+        self.items = items
+        self.piece = piece
+        parts = []
+        guard let first = items.first else { return }
+        parts = index.items[first].parts.compactMap { part, _ in
+            let byteCount = items.reduce(0) {
+                $0 + index.items[$1].range(of: part, piece: piece, pieceSizeLog2: index.pieceSizeLog2).count
+            }
+            return byteCount > 0 ? Part(part: part, byteCount: byteCount) : nil
+        }
+    }
 }
 
 extension ContainerChunk {
-    /// The chunk's parts that are not empty, and their sizes: the parts of its items one after the other.
-    package func parts(_ items: [LogicalTensor], pieceSizeLog2: Int) -> [(part: TensorPart, byteCount: Int)] {
-        guard let first = self.items.first else { return [] }
-        return items[first].parts.compactMap { part, _ in
-            let byteCount = self.items.reduce(0) {
-                $0 + items[$1].range(of: part, piece: piece, pieceSizeLog2: pieceSizeLog2).count
-            }
-            return byteCount > 0 ? (part, byteCount) : nil
-        }
-    }
-
     /// Where each block of codes starts in the chunk's codes, and at last where they end.
-    package func blockOffsets(_ items: [LogicalTensor], pieceSizeLog2: Int) -> [UInt32] {
+    package func blockOffsets(_ index: ContainerIndex) -> [UInt32] {
         var offsets: [UInt32] = [0]
         for item in self.items {
-            guard let blocksize = items[item].encoding.blockQuantization?.blocksize else { continue }
+            guard let blocksize = index.items[item].encoding.blockQuantization?.blocksize else { continue }
             let end = Int(offsets[offsets.count - 1])
-            let codes = items[item].range(of: .codes, piece: piece, pieceSizeLog2: pieceSizeLog2).count
+            let codes = index.items[item].range(of: .codes, piece: piece, pieceSizeLog2: index.pieceSizeLog2).count
             for start in stride(from: 0, to: codes, by: blocksize / 2) {
                 offsets.append(UInt32(end + min(codes, start + blocksize / 2)))
             }
@@ -54,30 +65,30 @@ package enum ChunkKind: Hashable, Sendable {
     }
 }
 
-/// Cuts items into chunks in the order in which a writer that sees the items one after the other completes them.
-package func planChunks(
-    _ items: [LogicalTensor], indices: Range<Int>, pieceSizeLog2: Int, groupsSmallItems: Bool
-) -> [ContainerChunk] {
-    var chunks: [ContainerChunk] = []
-    var open: [ChunkKind: (items: [Int], byteCount: Int)] = [:]
-    let limit = 1 << pieceSizeLog2
-    for index in indices {
-        let item = items[index]
-        let byteCount = item.byteCount(of: item.mainPart)
-        let pieceCount = item.pieceCount(pieceSizeLog2: pieceSizeLog2)
-        guard groupsSmallItems, pieceCount == 1, byteCount < limit else {
-            chunks += (0..<pieceCount).map { ContainerChunk(items: [index], piece: $0) }
-            continue
+extension ContainerIndex {
+    /// Cuts items into chunks, in the order in which a writer that sees the items one after the other completes them.
+    package func plannedChunks(_ indices: Range<Int>, groupsSmallItems: Bool) -> [ContainerChunk] {
+        var planned: [(items: [Int], piece: Int)] = []
+        var open: [ChunkKind: (items: [Int], byteCount: Int)] = [:]
+        let limit = 1 << pieceSizeLog2
+        for index in indices {
+            let byteCount = items[index].byteCount(of: items[index].mainPart)
+            let pieceCount = items[index].pieceCount(pieceSizeLog2: pieceSizeLog2)
+            guard groupsSmallItems, pieceCount == 1, byteCount < limit else {
+                planned += (0..<pieceCount).map { ([index], $0) }
+                continue
+            }
+            let kind = ChunkKind(items[index])
+            if let full = open[kind], full.byteCount + byteCount > limit {
+                planned.append((full.items, 0))
+                open[kind] = nil
+            }
+            open[kind, default: ([], 0)].items.append(index)
+            open[kind, default: ([], 0)].byteCount += byteCount
         }
-        let kind = ChunkKind(item)
-        if let full = open[kind], full.byteCount + byteCount > limit {
-            chunks.append(ContainerChunk(items: full.items, piece: 0))
-            open[kind] = nil
-        }
-        open[kind, default: ([], 0)].items.append(index)
-        open[kind, default: ([], 0)].byteCount += byteCount
+        planned += open.values.map { ($0.items, 0) }
+        // A chunk is complete with its last item; no two chunks end with the same piece of the same item.
+        planned.sort { ($0.items.last ?? 0, $0.piece) < ($1.items.last ?? 0, $1.piece) }
+        return planned.map { ContainerChunk(items: $0.items, piece: $0.piece, of: self) }
     }
-    chunks += open.values.map { ContainerChunk(items: $0.items, piece: 0) }
-    // A chunk is complete with its last item; no two chunks end with the same piece of the same item.
-    return chunks.sorted { ($0.items.last ?? 0, $0.piece) < ($1.items.last ?? 0, $1.piece) }
 }

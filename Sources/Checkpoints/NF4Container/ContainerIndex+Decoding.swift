@@ -100,9 +100,9 @@ extension ContainerIndex {
     private mutating func readChunks(_ cursor: inout IndexCursor) throws(NF4ContainerProblem) {
         var nextPiece = [Int](repeating: 0, count: items.count)
         for _ in 0..<(try cursor.count(of: "chunks")) {
-            var chunk = try cursor.chunkItems(itemCount: items.count)
-            try checkMembers(chunk)
-            chunk.piece = nextPiece[chunk.items[0]]
+            let members = try cursor.chunkItems(itemCount: items.count)
+            try checkMembers(members)
+            var chunk = ContainerChunk(items: members, piece: nextPiece[members[0]], of: self)
             for item in chunk.items {
                 let pieceCount = items[item].pieceCount(pieceSizeLog2: pieceSizeLog2)
                 // A piece beyond the last, and a second piece in a group, are both one chunk too many.
@@ -113,9 +113,9 @@ extension ContainerIndex {
             if chunk.piece > 0, chunks.last?.items != chunk.items {
                 throw .invalidIndex(reason: "the pieces of \"\(items[chunk.items[0]].name)\" lie apart")
             }
-            for (part, byteCount) in chunk.parts(items, pieceSizeLog2: pieceSizeLog2) {
-                let width = items[chunk.items[0]].planeWidth(of: part)
-                chunk.streams.append(try cursor.stream(part, byteCount: byteCount, planeWidth: width))
+            for part in chunk.parts {
+                let width = items[members[0]].planeWidth(of: part.part)
+                chunk.streams.append(try cursor.stream(part, planeWidth: width))
             }
             chunks.append(chunk)
         }
@@ -126,12 +126,12 @@ extension ContainerIndex {
     }
 
     /// Items that share a chunk are of one kind and section, and small.
-    private func checkMembers(_ chunk: ContainerChunk) throws(NF4ContainerProblem) {
-        guard chunk.items.count > 1 else { return }
-        let kind = ChunkKind(items[chunk.items[0]])
-        let section = section(of: chunk.items[0])
+    private func checkMembers(_ members: [Int]) throws(NF4ContainerProblem) {
+        guard members.count > 1 else { return }
+        let kind = ChunkKind(items[members[0]])
+        let section = section(of: members[0])
         var byteCount = 0
-        for item in chunk.items {
+        for item in members {
             byteCount += min(items[item].byteCount(of: items[item].mainPart), 1 << pieceSizeLog2)
             guard ChunkKind(items[item]) == kind, self.section(of: item) == section,
                 byteCount <= 1 << pieceSizeLog2
@@ -265,7 +265,7 @@ extension IndexCursor {
             factors: factors)
     }
 
-    fileprivate mutating func chunkItems(itemCount: Int) throws(NF4ContainerProblem) -> ContainerChunk {
+    fileprivate mutating func chunkItems(itemCount: Int) throws(NF4ContainerProblem) -> [Int] {
         let count = try count(of: "items of a chunk")
         guard count > 0 else { throw .invalidIndex(reason: "a chunk holds nothing") }
         var items: [Int] = []
@@ -278,12 +278,13 @@ extension IndexCursor {
             item += step
             items.append(item)
         }
-        return ContainerChunk(items: items, piece: 0)
+        return items
     }
 
     fileprivate mutating func stream(
-        _ part: TensorPart, byteCount: Int, planeWidth: Int
+        _ part: ContainerChunk.Part, planeWidth: Int
     ) throws(NF4ContainerProblem) -> StoredStream {
+        let byteCount = part.byteCount
         guard let method = StreamMethod(rawValue: try byte()) else {
             throw .invalidIndex(reason: "a stream is stored in an unknown way")
         }
@@ -293,7 +294,7 @@ extension IndexCursor {
             case .stored: storedSize == byteCount
             case .deflate: byteCount / NF4ContainerFormat.deflateMaximumRatio <= storedSize && storedSize < byteCount
             case .deflateByScale:
-                part == .codes && byteCount / NF4ContainerFormat.deflateMaximumRatio <= storedSize
+                part.part == .codes && byteCount / NF4ContainerFormat.deflateMaximumRatio <= storedSize
                     && storedSize < byteCount
             case .planes:
                 planeWidth > 1 && byteCount / NF4ContainerFormat.deflateMaximumRatio <= storedSize

@@ -9,8 +9,7 @@ final class ContainerStore: Sendable {
     let file: InputFile
     let header: NF4ContainerHeader
     let index: ContainerIndex
-    /// For each item its first chunk; `nil` for an empty one.
-    private let firstChunks: [Int?]
+    private let places: [ItemPlace]
     private let cache = ChunkCache(limit: ContainerStore.cacheLimit)
 
     init(path: FilePath) throws {
@@ -21,11 +20,7 @@ final class ContainerStore: Sendable {
         } catch {
             throw CheckpointError.invalidContainer(file: path, problem: error)
         }
-        var firstChunks = [Int?](repeating: nil, count: index.items.count)
-        for (number, chunk) in index.chunks.enumerated() where chunk.piece == 0 {
-            for item in chunk.items { firstChunks[item] = number }
-        }
-        self.firstChunks = firstChunks
+        places = ItemPlace.places(index)
     }
 
     private static func readHeader(_ file: InputFile) throws(NF4ContainerProblem) -> NF4ContainerHeader {
@@ -70,7 +65,7 @@ final class ContainerStore: Sendable {
                 tensor: tensor.name, part: part, range: offset..<max(offset, offset &+ buffer.count),
                 byteCount: byteCount)
         }
-        guard !buffer.isEmpty, let firstChunk = firstChunks[item] else { return }
+        guard !buffer.isEmpty, let firstChunk = places[item].firstChunk else { return }
         let pieceSize = PieceGeometry(tensor.encoding, pieceSizeLog2: index.pieceSizeLog2)
             .byteCount(of: part, tensor.encoding)
         var done = 0
@@ -80,20 +75,10 @@ final class ContainerStore: Sendable {
             let inPiece = position - piece * pieceSize
             let count = min(buffer.count - done, pieceSize - inPiece)
             let target = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<(done + count)])
-            let start = inPiece + offsetInChunk(of: item, part, chunk: firstChunk + piece)
+            let start = inPiece + places[item].start(of: part)
             try read(part, ofChunk: firstChunk + piece, at: start, into: target)
             done += count
         }
-    }
-
-    /// Bytes of a part that belong to the items before this one in its chunk.
-    private func offsetInChunk(of item: Int, _ part: TensorPart, chunk: Int) -> Int {
-        var offset = 0
-        for other in index.chunks[chunk].items {
-            if other == item { break }
-            offset += index.items[other].byteCount(of: part)
-        }
-        return offset
     }
 
     // MARK: - Chunks
@@ -112,9 +97,8 @@ final class ContainerStore: Sendable {
 
     private func stream(_ part: TensorPart, ofChunk number: Int) -> (StoredStream?, byteCount: Int) {
         let chunk = index.chunks[number]
-        let parts = chunk.parts(index.items, pieceSizeLog2: index.pieceSizeLog2)
-        guard let position = parts.firstIndex(where: { $0.part == part }) else { return (nil, 0) }
-        return (chunk.streams[position], parts[position].byteCount)
+        guard let position = chunk.parts.firstIndex(where: { $0.part == part }) else { return (nil, 0) }
+        return (chunk.streams[position], chunk.parts[position].byteCount)
     }
 
     /// A whole stream, decoded, through the cache.
@@ -155,7 +139,7 @@ final class ContainerStore: Sendable {
                 let scales = try decodedBytes(.absmax, ofChunk: number)
                 let width = index.items[chunk.items[0]].planeWidth(of: .absmax)
                 isWhole = StreamDecoder.decodeCodes(
-                    stored, offsets: chunk.blockOffsets(index.items, pieceSizeLog2: index.pieceSizeLog2),
+                    stored, offsets: chunk.blockOffsets(index),
                     order: scales.withUnsafeBytes { ScaleOrder.order($0, width: width) }, into: buffer)
             } else {
                 isWhole = StreamDecoder.decode(

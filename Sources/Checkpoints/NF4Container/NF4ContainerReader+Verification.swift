@@ -19,12 +19,10 @@ extension NF4ContainerReader {
         let index = store.index
         let chunk = index.chunks[number]
         var damages: [NF4ContainerDamage] = []
-        for (stream, (part, byteCount)) in zip(
-            chunk.streams, chunk.parts(index.items, pieceSizeLog2: index.pieceSizeLog2))
-        {
+        for (stream, part) in zip(chunk.streams, chunk.parts) {
             do {
-                try withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 16) {
-                    try store.decode(stream, part, ofChunk: number, into: $0)
+                try withUnsafeTemporaryAllocation(byteCount: part.byteCount, alignment: 16) {
+                    try store.decode(stream, part.part, ofChunk: number, into: $0)
                 }
             } catch CheckpointError.invalidContainer(_, .damagedData(let damage)) {
                 // Codes in the order of their scales cannot be read when the scales are damaged: that is one damage.

@@ -24,7 +24,7 @@ final class SpillFile: Sendable {
             throw FileError(.create, path, (error as? Errno) ?? .ioError)
         }
         do throws(FileError) {
-            try FileSystem.removeFile(path)
+            try FileSystem.remove(path)
         } catch {
             try? descriptor.close()
             throw error
