@@ -17,12 +17,17 @@ extension ContainerIndex {
         sideFileCount = try cursor.count(of: "side files", limit: limit - modelCount - adapterTensorCount)
         hasProvenance = try cursor.count(of: "provenances", limit: 1) == 1
         var flags: [UInt8] = []
-        for _ in 0..<(modelCount + adapterTensorCount) {
-            let (tensor, quantizationFlags) = try cursor.tensor()
+        var name: [UInt8] = []
+        for number in 0..<(modelCount + adapterTensorCount + sideFileCount) {
+            let text = try cursor.name(after: &name)
+            guard number < modelCount + adapterTensorCount else {
+                items.append(ContainerIndex.blob(text, byteCount: try cursor.number()))
+                continue
+            }
+            let (tensor, quantizationFlags) = try cursor.tensor(text)
             items.append(tensor)
             flags.append(quantizationFlags)
         }
-        for _ in 0..<sideFileCount { items.append(ContainerIndex.blob(try cursor.string(), byteCount: try cursor.number())) }
         if hasProvenance { items.append(ContainerIndex.blob("", byteCount: try cursor.number())) }
         for item in items[sideFileRange.lowerBound...] {
             guard item.elementCount <= NF4ContainerFormat.maximumSideFileSize else {
@@ -156,6 +161,20 @@ package func isPlainFileName(_ name: String) -> Bool {
 }
 
 extension IndexCursor {
+    /// A name that is given as what it shares with the one before it, and the rest.
+    fileprivate mutating func name(after previous: inout [UInt8]) throws(NF4ContainerProblem) -> String {
+        let shared = try number()
+        let rest = try bytes(number())
+        guard shared <= previous.count, shared + rest.count <= NF4ContainerFormat.maximumNameSize else {
+            throw .invalidIndex(reason: "a name shares more with the one before it than that has, or is too long")
+        }
+        previous.replaceSubrange(shared..., with: rest)
+        guard let name = String(validating: previous, as: UTF8.self) else {
+            throw .invalidIndex(reason: "a name is not UTF-8")
+        }
+        return name
+    }
+
     fileprivate mutating func dtype() throws(NF4ContainerProblem) -> DType {
         let code = Int(try byte())
         guard code < NF4ContainerFormat.dtypes.count else {
@@ -171,8 +190,9 @@ extension IndexCursor {
     }
 
     /// A tensor without its details, and the flags that say which details follow.
-    fileprivate mutating func tensor() throws(NF4ContainerProblem) -> (tensor: LogicalTensor, flags: UInt8) {
-        let name = try string()
+    fileprivate mutating func tensor(
+        _ name: String
+    ) throws(NF4ContainerProblem) -> (tensor: LogicalTensor, flags: UInt8) {
         let code = try byte()
         guard code >= NF4ContainerFormat.quantTypeBase else {
             guard Int(code) < NF4ContainerFormat.dtypes.count else {

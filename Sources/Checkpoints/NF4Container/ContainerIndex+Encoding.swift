@@ -5,10 +5,11 @@ extension ContainerIndex {
     package func encoded() -> [UInt8] {
         var bytes: [UInt8] = [UInt8(pieceSizeLog2)]
         for count in [modelCount, adapterTensorCount, sideFileCount, hasProvenance ? 1 : 0] { bytes.appendNumber(count) }
-        for item in items[..<adapterRange.upperBound] { bytes.appendTensor(item) }
-        for item in items[sideFileRange] {
-            bytes.appendString(item.name)
-            bytes.appendNumber(item.elementCount)
+        var previous = ""
+        for (number, item) in items[..<sideFileRange.upperBound].enumerated() {
+            bytes.appendName(item.name, after: previous)
+            previous = item.name
+            if number < sideFileRange.lowerBound { bytes.appendEncoding(item) } else { bytes.appendNumber(item.elementCount) }
         }
         if let provenanceItem { bytes.appendNumber(items[provenanceItem].elementCount) }
         // What cannot be compressed stands apart from what repeats from layer to layer.
@@ -81,8 +82,15 @@ extension [UInt8] {
         for dimension in shape { appendNumber(dimension) }
     }
 
-    fileprivate mutating func appendTensor(_ tensor: LogicalTensor) {
-        appendString(tensor.name)
+    /// A name as the number of bytes that it shares with the name before it, and the rest.
+    fileprivate mutating func appendName(_ name: String, after previous: String) {
+        let shared = zip(name.utf8, previous.utf8).prefix { $0 == $1 }.count
+        appendNumber(shared)
+        appendNumber(name.utf8.count - shared)
+        append(contentsOf: name.utf8.dropFirst(shared))
+    }
+
+    fileprivate mutating func appendEncoding(_ tensor: LogicalTensor) {
         switch tensor.encoding {
         case .dense(let dtype):
             appendDType(dtype)

@@ -8,6 +8,10 @@ extension ContainerIndex {
                 reason: "a container holds at most \(NF4ContainerFormat.maximumItemCount - 1) tensors and files")
         }
         for item in items { try ContainerIndex.checkWritable(item) }
+        for name in items.map(\.name) + sideFiles.map(\.name.string)
+        where name.utf8.count > NF4ContainerFormat.maximumNameSize {
+            throw .unwritable(reason: "the name \"\(name.prefix(80))…\" is longer than a container can hold")
+        }
         for item in adapterRange where items[item].encoding.denseDType == nil {
             throw .unwritable(reason: "the adapter tensor \"\(items[item].name)\" is quantized")
         }

@@ -24,6 +24,9 @@ package enum NF4ContainerFormat {
     package static let maximumIndexSize = 16 << 20
     package static let maximumItemCount = 1 << 17
     package static let maximumRank = 64
+    /// Bytes of UTF-8. Names are stored as what they do not share with the one before, so a small index could hold
+    /// enormous ones.
+    package static let maximumNameSize = 1024
     /// Side files and provenance are handed out whole.
     package static let maximumSideFileSize = 64 << 20
 }

@@ -272,7 +272,7 @@ public final class NF4ContainerWriter: CheckpointWriter {
                     index.items[item].range(of: .values, piece: chunk.piece, pieceSizeLog2: index.pieceSizeLog2)]
             }
             return bytes.withUnsafeBytes {
-                compression == .zlib ? StreamEncoder.encode($0, planeWidth: 1) : StreamEncoder.stored($0)
+                compression == .zlib ? StreamEncoder.encodeText($0) : StreamEncoder.stored($0)
             }
         }
         for (number, stream) in zip(firstChunk..., encoded) {

@@ -7,21 +7,25 @@ package enum StreamEncoder {
         package let bytes: [UInt8]
     }
 
-    /// What is compressed wherever it gets smaller.
+    /// Whatever is smallest.
     ///
     /// - Parameter planeWidth: Bytes of a number when the stream holds numbers whose bytes differ in kind; else 1.
     package static func encode(_ bytes: UnsafeRawBufferPointer, planeWidth: Int) -> Encoded {
-        let whole = deflated(bytes, planeWidth > 1 ? .huffmanEstimate : .thorough)
-        var best = whole.map { Encoded(method: .deflate, bytes: $0) } ?? Encoded(method: .stored, bytes: [])
-        var bestSize = whole?.count ?? bytes.count
-        if planeWidth > 1, bytes.count % planeWidth == 0, bytes.count >= 2 * planeWidth {
-            let planes = splitIntoPlanes(bytes, width: planeWidth)
-            if planes.count < bestSize {
-                best = Encoded(method: .planes, bytes: planes)
-                bestSize = planes.count
-            }
+        var best = stored(bytes)
+        if planeWidth == 1 || bytes.count <= smallStream, let whole = deflated(bytes) {
+            best = Encoded(method: .deflate, bytes: whole)
         }
-        return bestSize < bytes.count ? best : stored(bytes)
+        if planeWidth > 1, bytes.count % planeWidth == 0 {
+            let planes = splitIntoPlanes(bytes, width: planeWidth)
+            if planes.count < best.bytes.count { best = Encoded(method: .planes, bytes: planes) }
+        }
+        return best
+    }
+
+    /// Files and other text, which are small: zlib at its best.
+    package static func encodeText(_ bytes: UnsafeRawBufferPointer) -> Encoded {
+        guard let deflated = Zlib.deflate(bytes), deflated.count < bytes.count else { return stored(bytes) }
+        return Encoded(method: .deflate, bytes: deflated)
     }
 
     /// Codes, in the order of the blocks' scales where that pays.
@@ -37,7 +41,7 @@ package enum StreamEncoder {
         return sorted.withUnsafeBytes { sorted in
             let plan = HuffmanDeflate(planning: sorted)
             // Codes that repeat themselves (of a tensor of zeros, say) are not what this is for.
-            let other = repeatsItself(codes, huffmanSize: plan.byteCount) ? deflated(codes, .thorough) : nil
+            let other = repeatsItself(codes) ? deflated(codes) : nil
             if let other, other.count < plan.byteCount { return Encoded(method: .deflate, bytes: other) }
             guard plan.byteCount < codes.count else { return stored(codes) }
             return Encoded(method: .deflateByScale, bytes: plan.encode(sorted))
@@ -50,33 +54,26 @@ package enum StreamEncoder {
 
     // MARK: - Deflate
 
-    private enum Effort {
-        /// Huffman coding, and a search for repetitions where a sample has them.
-        case thorough
-        /// As thorough, but not for bytes that are probably better off in planes.
-        case huffmanEstimate
-    }
-
     /// Streams up to this size are deflated both ways.
-    private static let smallStream = 1 << 16
+    private static let smallStream = 1 << 12
     private static let sampleSize = 1 << 14
 
-    /// The smaller of our and zlib's deflate; `nil` when neither is smaller than the bytes.
-    private static func deflated(_ bytes: UnsafeRawBufferPointer, _ effort: Effort) -> [UInt8]? {
+    /// The smaller of Huffman coding alone and zlib, where zlib has a chance; `nil` when neither is smaller than the bytes.
+    private static func deflated(_ bytes: UnsafeRawBufferPointer) -> [UInt8]? {
         let plan = HuffmanDeflate(planning: bytes)
         var best: [UInt8]?
-        if bytes.count <= smallStream || repeatsItself(bytes, huffmanSize: plan.byteCount) {
+        if bytes.count <= smallStream {
             best = Zlib.deflate(bytes)
-        } else if effort == .huffmanEstimate {
-            return nil
+        } else if repeatsItself(bytes) {
+            best = Zlib.deflate(bytes, level: 6)
         }
-        if plan.byteCount < best?.count ?? .max { best = plan.byteCount < bytes.count ? plan.encode(bytes) : nil }
+        if plan.byteCount < min(best?.count ?? .max, bytes.count) { best = plan.encode(bytes) }
         guard let best, best.count < bytes.count else { return nil }
         return best
     }
 
     /// Whether zlib makes a sample of the bytes notably smaller than Huffman coding does.
-    private static func repeatsItself(_ bytes: UnsafeRawBufferPointer, huffmanSize: Int) -> Bool {
+    private static func repeatsItself(_ bytes: UnsafeRawBufferPointer) -> Bool {
         let start = (bytes.count - min(bytes.count, sampleSize)) / 2
         let sample = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + sampleSize)])
         guard !sample.isEmpty, let deflated = Zlib.deflate(sample, level: 1) else { return false }
@@ -94,7 +91,7 @@ package enum StreamEncoder {
                 split_plane(bytes.bytePointer, count, width, plane, out.baseAddress)
                 initialized = count
             }
-            let deflated = values.withUnsafeBytes { StreamEncoder.deflated($0, .thorough) }
+            let deflated = values.withUnsafeBytes { StreamEncoder.deflated($0) }
             result.appendLittleEndian(UInt32((deflated ?? values).count) | (deflated == nil ? 0 : 1 << 31))
             result += deflated ?? values
         }

@@ -48,7 +48,8 @@ package struct HuffmanDeflate {
         var bitCount = 0
         for (start, end) in zip(cuts, cuts.dropFirst()) {
             let counts = zip(countsBefore[end], countsBefore[start]).map { $0 - $1 } + [1]
-            let (code, header) = HuffmanDeflate.code(counts, isLast: end == cellCount)
+            let code = HuffmanCode(counts: counts, limit: HuffmanDeflate.longestCode)
+            let header = DeflateBlockHeader(literals: code, isLast: end == cellCount)
             let words = code.reversedCodes()
             bitCount += header.bitCount + code.bitCount(counts)
             blocks.append(
@@ -92,46 +93,6 @@ package struct HuffmanDeflate {
     }
 
     // MARK: - Codes and blocks
-
-    /// The code for these counts whose header and data together are shortest, among the best code for the data and codes
-    /// that ignore small differences between neighbouring symbols, whose headers are shorter.
-    private static func code(_ counts: [UInt32], isLast: Bool) -> (HuffmanCode, DeflateBlockHeader) {
-        let exact = HuffmanCode(counts: counts, limit: longestCode)
-        var best = (code: exact, header: DeflateBlockHeader(literals: exact, isLast: isLast))
-        var bestBits = best.header.bitCount + exact.bitCount(counts)
-        for tolerance in [4, 8, 16] as [UInt32] {
-            let code = HuffmanCode(counts: smoothed(counts, tolerance: tolerance), limit: longestCode)
-            let header = DeflateBlockHeader(literals: code, isLast: isLast)
-            let bits = header.bitCount + code.bitCount(counts)
-            if bits < bestBits {
-                best = (code, header)
-                bestBits = bits
-            }
-        }
-        return best
-    }
-
-    /// Counts in which a run of neighbouring bytes with similar counts has their mean, so that they get codes of one
-    /// length.
-    private static func smoothed(_ counts: [UInt32], tolerance: UInt32) -> [UInt32] {
-        var smoothed = counts
-        var start = 0
-        while start < endOfBlock {
-            var end = start + 1
-            var sum = counts[start]
-            while end < endOfBlock, counts[start] > 0, counts[end] > 0,
-                max(counts[end], counts[start]) - min(counts[end], counts[start]) <= counts[start] / tolerance
-            {
-                sum += counts[end]
-                end += 1
-            }
-            if end - start >= 4 {
-                for symbol in start..<end { smoothed[symbol] = max(1, sum / UInt32(end - start)) }
-            }
-            start = end
-        }
-        return smoothed
-    }
 
     /// Where blocks start and end, as indices of bounds of cells, so that the sum of their estimated sizes is smallest.
     private static func cheapestCuts(_ countsBefore: [[UInt32]]) -> [Int] {
