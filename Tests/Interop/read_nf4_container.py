@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 """An independent reader of NF4 containers: formats/nf4-container.md, the standard library and numpy.
 
-    read_nf4_container.py FILE            lists what the file holds
-    read_nf4_container.py FILE OUT.bin    also writes the model's tensors decoded, one after the other: floating-point and
-                                          4-bit tensors as float32, others as they are
-"""
-import struct, sys, zlib
+`read_nf4_container.py FILE` lists what the file holds; with a second argument, writes the model's tensors there, decoded, one
+after the other: floating-point and 4-bit tensors as float32, others as they are."""
+import itertools, struct, sys, zlib
 import numpy as np
 
 DTYPES = ("BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ I16 U16 F16 BF16 I32 U32 F32 C64 "
@@ -18,27 +16,24 @@ NF4 = [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.
        0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0]
 FP4 = [sign * level / 12 for sign in (1, -1) for level in (0, 0.0625, 8, 12, 4, 6, 2, 3)]
 LEVELS = {"nf4": np.array(NF4, np.float32), "fp4": np.array(FP4, np.float32)}
-def dynamic_map():
-    """The standard 256 levels of double-quantized scales."""
+def dynamic_map():  # the standard 256 levels of double-quantized scales
     levels = [0.0, 1.0]
     for decade in range(7):
         count = 2 ** decade
-        step = float(np.float32(np.float32(0.9) / np.float32(count)))
+        step = float(np.float32(0.9) / np.float32(count))
         edges = [float(np.float32(0.1)) + step * i if i < (count + 1) // 2 else 1 - step * (count - i) for i in range(count + 1)]
-        edges = np.array(edges, np.float32)
-        means = (edges[:-1] + edges[1:]) / np.float32(2) * np.float32(10.0 ** (decade - 6))
+        means = (np.array(edges[:-1], np.float32) + np.array(edges[1:], np.float32)) / np.float32(2) * np.float32(10.0 ** (decade - 6))
         levels += [*means, *-means]
     return np.sort(np.array(levels, np.float32))
 class Cursor:
     def __init__(self, data): self.data, self.at = data, 0
     def bytes(self, n):
-        assert self.at + n <= len(self.data), "the index ends too early"
         self.at += n
+        assert self.at <= len(self.data), "the index ends too early"
         return self.data[self.at - n:self.at]
     def byte(self): return self.bytes(1)[0]
     def number(self):
-        byte = self.byte()
-        return byte if byte < 128 else byte - 128 + (self.number() << 7)
+        return byte if (byte := self.byte()) < 128 else byte - 128 + (self.number() << 7)
     def numbers(self): return [self.number() for _ in range(self.number())]
     def string(self): return self.bytes(self.number())
     def unpack(self, form): return struct.unpack(form, self.bytes(struct.calcsize(form)))[0]
@@ -91,8 +86,7 @@ class Container:
             for item in items: item["pieces"] += 1
             self.chunks.append(chunk)
         assert c.at == len(c.data) and self.place(aligned) == data_end, "index and data disagree"
-    def parts(self, item):
-        """(all bytes, bytes a full piece) of each part: values; or codes, scales, scales of the scales."""
+    def parts(self, item):  # (all bytes, bytes of a full piece) of each part: values; or codes, scales, scales of the scales
         n = int(np.prod(item["shape"], dtype=object))
         if item["dtype"]: return [(n * BITS[DTYPES.index(item["dtype"])] // 8, self.piece)]
         blocksize, nested = item["blocksize"], item["nested"]
@@ -100,16 +94,11 @@ class Container:
         parts = [((n + 1) // 2, elements // 2), (scales * width, elements // blocksize * width)]
         return parts + ([(-(-scales // nested) * 4, elements // blocksize // nested * 4)] if nested else [])
     def place(self, aligned):
-        end, start = 64, 0
-        while start < len(self.chunks):
-            run = [self.chunks[start]]
-            while aligned and start + len(run) < len(self.chunks) and self.chunks[start + len(run)]["members"] == run[0]["members"]:
-                run.append(self.chunks[start + len(run)])
-            for part in range(len(run[0]["streams"])):
+        end = 64
+        for _, run in itertools.groupby(self.chunks, lambda chunk: chunk["members"] if aligned else id(chunk)):
+            for streams in itertools.zip_longest(*(chunk["streams"] for chunk in run)):
                 if aligned: end = -(-end // 64) * 64
-                for stream in [chunk["streams"][part] for chunk in run if part < len(chunk["streams"])]:
-                    stream["at"], end = end, end + stream["stored"]
-            start += len(run)
+                for stream in filter(None, streams): stream["at"], end = end, end + stream["stored"]
         return end
     def decode(self, chunk, part):
         stream, item = chunk["streams"][part], self.items[chunk["members"][0]]
@@ -133,8 +122,7 @@ class Container:
             for block, data in zip(order, blocks): out[starts[block]:starts[block] + len(data)] = data
         assert len(out) == sum(stream["sizes"])
         return out
-    def part(self, index, part):
-        """All bytes of a part of an item."""
+    def part(self, index, part):  # all its bytes
         found = [np.empty(0, np.uint8)]
         for chunk in self.chunks:
             if index in chunk["members"] and part < len(chunk["streams"]):
@@ -159,4 +147,4 @@ if __name__ == "__main__":
     for item in container.items: print(item["name"], item["dtype"] or item["quant"], item["shape"])
     for adapter in container.adapters: print("adapter", adapter["name"], [(m["name"], m["rank"], m["scaling"]) for m in adapter["modules"]])
     if len(sys.argv) > 2:
-        with open(sys.argv[2], "wb") as out: out.writelines(container.values(i).tobytes() for i in range(container.models))
+        open(sys.argv[2], "wb").writelines(container.values(i).tobytes() for i in range(container.models))
