@@ -5,7 +5,6 @@
 after the other: floating-point and 4-bit tensors as float32, others as they are."""
 import itertools, struct, sys, zlib
 import numpy as np
-
 DTYPES = ("BOOL F4 F6_E2M3 F6_E3M2 U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ I16 U16 F16 BF16 I32 U32 F32 C64 "
           "F64 I64 U64").split()
 BITS = [8, 4, 6, 6] + [8] * 7 + [16] * 4 + [32] * 3 + [64] * 4
