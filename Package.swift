@@ -26,6 +26,9 @@ let package = Package(
         .target(
             name: "LosslessJSON",
             dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
+        // The NF4 container: the system's zlib, and the inner loops of its own deflate encoder.
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "DeflateKernels"),
         // System calls about files that Swift does not import on Linux.
         .target(name: "CFileCalls"),
         .target(
@@ -35,7 +38,7 @@ let package = Package(
         .target(
             name: "Checkpoints",
             dependencies: [
-                "Tensors", "Quantization", "LosslessJSON", "CFileCalls",
+                "Tensors", "Quantization", "LosslessJSON", "CFileCalls", "CZlib", "DeflateKernels",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
@@ -71,6 +74,11 @@ let package = Package(
             dependencies: ["LosslessJSON", .product(name: "OrderedCollections", package: "swift-collections")],
             path: "Tests/TestSupport"),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
+        .testTarget(
+            name: "NF4ContainerTests",
+            dependencies: [
+                "Checkpoints", "Tensors", "LosslessJSON", .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
         .testTarget(
             name: "PipelineTests",

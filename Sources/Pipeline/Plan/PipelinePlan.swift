@@ -48,7 +48,7 @@ public struct PipelinePlan: Sendable {
     private static func requireWeights(of input: ModelDirectory, place: String) throws(PlanError) {
         guard let foreign = input.foreignQuantization else { return }
         throw PlanError(
-            place: place, problem: "\(input.path) is \(foreign)",
+            place: place, problem: "\(input.path) is quantized with \(foreign.method) (\(foreign.evidence))",
             remedy: "qconv decodes bitsandbytes' 4-bit weights only: start from the model before it was quantized")
     }
 
