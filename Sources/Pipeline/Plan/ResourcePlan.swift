@@ -52,7 +52,7 @@ public struct ResourcePlan: Sendable {
     }
 
     /// The cores this process may run on.
-    static var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
+    public static var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
 
     /// Refuses to start what cannot fit on the disk.
     func checkDiskSpace(_ model: PlannedModel) throws(InsufficientSpaceError) {
