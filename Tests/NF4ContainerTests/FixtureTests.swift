@@ -98,7 +98,9 @@ import Testing
         }
     }
 
-    private static let python: String? = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/python3" }.first {
+    private static let python: String? = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map {
+        "\($0)/python3"
+    }.first {
         (try? run($0, ["-c", "import numpy"])) == 0
     }
 
