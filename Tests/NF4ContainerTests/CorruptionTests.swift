@@ -141,7 +141,8 @@ struct ContainerBytes {
         data = Array(bytes[64..<Int(header.indexOffset)])
         index = [UInt8](repeating: 0, count: Int(header.indexSize))
         let stored = Array(bytes[Int(header.indexOffset)...])
-        let isWhole = stored.withUnsafeBytes { stored in index.withUnsafeMutableBytes { Zlib.inflate(stored, into: $0) } }
+        let isWhole = stored.withUnsafeBytes { stored in index.withUnsafeMutableBytes { Zlib.inflate(stored, into: $0) }
+        }
         #expect(isWhole)
     }
 
@@ -162,7 +163,9 @@ struct ContainerBytes {
             case 3: header.indexOffset = value
             case 4: header.indexStoredSize = value
             case 5: header.indexSize = value
-            default: header.indexOffset &+= value; header.indexStoredSize &-= value
+            default:
+                header.indexOffset &+= value
+                header.indexStoredSize &-= value
             }
         }
     }

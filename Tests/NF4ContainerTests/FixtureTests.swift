@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Quantization
 import SystemPackage
 import Tensors
 import Testing
@@ -98,7 +99,9 @@ import Testing
         }
     }
 
-    private static let python: String? = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map { "\($0)/python3" }.first {
+    private static let python: String? = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":").map {
+        "\($0)/python3"
+    }.first {
         (try? run($0, ["-c", "import numpy"])) == 0
     }
 
@@ -112,7 +115,7 @@ import Testing
         var scales: [Float]
         if let double = quantization.doubleQuantization {
             let nested = floats(data[.nestedAbsmax] ?? [])
-            let codebook = double.codebook ?? StandardTables.dynamicMap()
+            let codebook = double.codebook ?? DoubleQuantizer.codebook
             scales = (data[.absmax] ?? []).enumerated().map { position, code in
                 let product = codebook[Int(code)] * nested[position / double.blocksize]
                 return product + (double.offset ?? 0)
@@ -120,7 +123,7 @@ import Testing
         } else {
             scales = floats(data[.absmax] ?? [])
         }
-        let levels = StandardTables.levels(of: quantization.quantType)
+        let levels = quantization.quantType.levels
         let codes = data[.codes] ?? []
         return (0..<description.elementCount).flatMap { element in
             let code = element % 2 == 0 ? codes[element / 2] >> 4 : codes[element / 2] & 15

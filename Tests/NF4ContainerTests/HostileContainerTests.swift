@@ -17,7 +17,8 @@ import Testing
     }
 
     private func reason(_ index: ContainerIndex, data: [UInt8] = []) throws -> String {
-        guard case .invalidIndex(let reason) = try problem(ContainerBytes(index: index.encoded(), data: data).assembled())
+        guard
+            case .invalidIndex(let reason) = try problem(ContainerBytes(index: index.encoded(), data: data).assembled())
         else { return "" }
         return reason
     }
@@ -38,7 +39,9 @@ import Testing
     @Test func otherFilesAreNoContainers() throws {
         #expect(try problem([]) == .notAContainer)
         #expect(try problem(Array("{\"a\": 1}".utf8)) == .notAContainer)
-        #expect(try problem([0x89, 0x4E, 0x46, 0x34, 0x0A, 0x1A, 0x0A] + [UInt8](repeating: 0, count: 99)) == .transferredAsText)
+        #expect(
+            try problem([0x89, 0x4E, 0x46, 0x34, 0x0A, 0x1A, 0x0A] + [UInt8](repeating: 0, count: 99))
+                == .transferredAsText)
     }
 
     @Test func lengthsAreChecked() throws {
