@@ -241,9 +241,9 @@ INLINE uint64_t segment_key(uint64_t key, uint64_t first_index) {
 
 // 24 random bits as a fraction in [0, 1), a function of the key and the lower 32 bits of the element's index.
 INLINE vfloat random_fraction(uint64_t key, uint32_t index) {
-    vuint x;
-    for (int lane = 0; lane < QCONV_LANES; lane++) x[lane] = index + (uint32_t)lane;
-    x += (uint32_t)key;
+    vuint lanes = {0};
+    for (int lane = 0; lane < QCONV_LANES; lane++) lanes[lane] = (uint32_t)lane;
+    vuint x = lanes + (index + (uint32_t)key);
     x ^= x >> 17;
     x *= 0xED5AD4BBu;
     x ^= (uint32_t)(key >> 32);
@@ -419,7 +419,9 @@ INLINE vint requantize_lanes(
     const vfloat base_level = look_up(levels, base);
     const vfloat merged = base_level + update / absmax;
     const vint chosen = round_to_codes(rounder, rule, is_plain, merged, key, index);
-    const vint keep = (vint)(look_up(levels, chosen) == base_level) | (vint)(merged != merged);
+    vint keep = (vint)(merged != merged);
+    // Where codes are ranks no two of them have the same level.
+    if (!is_plain) keep |= (vint)(look_up(levels, chosen) == base_level);
     return choose(keep, base, chosen);
 }
 
@@ -681,13 +683,14 @@ INLINE void sum_any_errors(
     }
 }
 
-INLINE bool all_finite(const float *values, size_t count) {
-    int32_t largest = 0;
-    for (size_t i = 0; i < count; i++) {
-        const int32_t magnitude = (int32_t)(bits_of_float(values[i]) & 0x7FFFFFFF);
-        largest = magnitude > largest ? magnitude : largest;
+// Whether all values were finite: squares of finite float32 values do not overflow.
+INLINE bool are_finite(const error_lanes *lanes, bool has_update) {
+    const double *base = has_update ? lanes->squared_base : lanes->squared_exact;
+    double sum = 0;
+    for (int lane = 0; lane < SUM_LANES; lane++) {
+        sum += base[lane] + lanes->squared_written[lane] + (has_update ? lanes->squared_update[lane] : 0);
     }
-    return largest < 0x7F800000;
+    return __builtin_isfinite(sum);
 }
 
 INLINE double fold_lanes(const double *lanes) {
@@ -697,7 +700,7 @@ INLINE double fold_lanes(const double *lanes) {
 INLINE void sum_errors(
     const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums
 ) {
-    // Elements looked at together: whether all are finite is asked while they are in the nearest cache.
+    // Elements added up as if all were finite; if they were not, they are looked at one by one.
     enum { STRETCH = 1024 };
     error_lanes lanes;
     memset(&lanes, 0, sizeof(lanes));
@@ -705,10 +708,13 @@ INLINE void sum_errors(
     for (size_t start = 0; start < count; start += STRETCH) {
         const size_t length = smaller(STRETCH, count - start);
         const float *stretch_update = update != NULL ? update + start : NULL;
-        const bool finite = all_finite(base + start, length) && all_finite(written + start, length)
-            && (update == NULL || all_finite(update + start, length));
-        const size_t grouped = finite ? length - length % SUM_LANES : 0;
+        size_t grouped = length - length % SUM_LANES;
+        const error_lanes before = lanes;
         sum_finite_errors(base + start, stretch_update, written + start, grouped, &lanes);
+        if (!are_finite(&lanes, update != NULL)) {
+            lanes = before;
+            grouped = 0;
+        }
         sum_any_errors(
             base + start + grouped, update != NULL ? stretch_update + grouped : NULL, written + start + grouped,
             length - grouped, &lanes, sums);
