@@ -53,6 +53,18 @@ typedef struct {
     size_t non_finite_exact, non_finite_written;
 } qconv_error_sums;
 
+// The buckets of a histogram of magnitudes: float32 bit patterns without sign, cut to their 16 upper bits (bfloat16's).
+enum { QCONV_MAGNITUDE_BUCKETS = 32768 };
+
+// What two runs of values differ in.
+typedef struct {
+    // Elements that are not the same number. A NaN is the same as any other NaN, -0 the same as 0.
+    size_t changed;
+    size_t nan_a, infinite_a, nan_b, infinite_b;
+    // Changed elements that are not finite on at least one side.
+    size_t non_finite_mismatches;
+} qconv_difference_counts;
+
 // The kernels: return type, name, parameters, arguments. Written once as a list, from which the declarations, the tables
 // of each instruction set and the dispatching functions are made.
 #define QCONV_KERNEL_LIST(KERNEL)                                                                                       \
@@ -99,6 +111,11 @@ typedef struct {
     KERNEL(void, sum_errors,                                                                                            \
            (const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums),        \
            (base, update, written, count, sums))                                                                        \
+    /* Adds |b - a|, rounded to float32, of elements that are finite on both sides to a histogram of                    \
+       QCONV_MAGNITUDE_BUCKETS counters, and the counts to `counts`. */                                                 \
+    KERNEL(void, count_differences,                                                                                     \
+           (const float *a, const float *b, size_t count, uint32_t *histogram, qconv_difference_counts *counts),        \
+           (a, b, count, histogram, counts))                                                                            \
     KERNEL(void, decode_floats, (qconv_float_type type, const void *source, size_t count, float *destination),          \
            (type, source, count, destination))                                                                          \
     KERNEL(void, encode_floats, (const float *source, size_t count, qconv_float_type type, void *destination),          \

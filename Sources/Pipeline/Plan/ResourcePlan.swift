@@ -1,12 +1,7 @@
 import Checkpoints
 import SystemPackage
 import Tensors
-
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
+import Workers
 
 /// What a conversion needs of the machine, known before it starts.
 public struct ResourcePlan: Sendable {
@@ -33,7 +28,7 @@ public struct ResourcePlan: Sendable {
         let copyBytes = programs.lazy.filter(\.isCopy).map(\.chunkBytes).max() ?? 0
         let perThread = capacity * Chunk.bytesPerElement + copyBytes
         let factorBytes = model.tensors.map { model.factorBytes($0) }.max() ?? 0
-        let asked = max(1, options.threads ?? ResourcePlan.coreCount)
+        let asked = max(1, options.threads ?? coreCount)
         let affordable = options.memory / (perThread + 2 * factorBytes)
         guard affordable >= 1 else {
             throw PlanError(
@@ -50,9 +45,6 @@ public struct ResourcePlan: Sendable {
             output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
         }
     }
-
-    /// The cores this process may run on.
-    static var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
 
     /// Refuses to start what cannot fit on the disk.
     func checkDiskSpace(_ model: PlannedModel) throws(PlanError) {
