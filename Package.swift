@@ -27,6 +27,9 @@ let package = Package(
         .target(
             name: "LosslessJSON",
             dependencies: [.product(name: "OrderedCollections", package: "swift-collections")]),
+        // The NF4 container: the system's zlib, and the inner loops of its own deflate encoder.
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "DeflateKernels"),
         // System calls about files that Swift does not import on Linux.
         .target(name: "CFileCalls"),
         .target(
@@ -36,7 +39,7 @@ let package = Package(
         .target(
             name: "Checkpoints",
             dependencies: [
-                "Tensors", "Quantization", "LosslessJSON", "CFileCalls",
+                "Tensors", "Quantization", "LosslessJSON", "CFileCalls", "CZlib", "DeflateKernels",
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
@@ -80,11 +83,17 @@ let package = Package(
             dependencies: ["LosslessJSON", .product(name: "OrderedCollections", package: "swift-collections")],
             path: "Tests/TestSupport"),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
+        .testTarget(
+            name: "NF4ContainerTests",
+            dependencies: [
+                "Checkpoints", "Tensors", "LosslessJSON", .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "Pipeline", "LosslessJSON", "TestSupport", .product(name: "SystemPackage", package: "swift-system"),
+                "Pipeline", "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(
             name: "ComparisonTests",
@@ -93,6 +102,13 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "TestSupport"]),
+        .testTarget(
+            name: "CheckpointsTests",
+            dependencies: [
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(name: "LosslessJSONTests", dependencies: ["LosslessJSON"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -4,7 +4,7 @@
 
 #include <immintrin.h>
 
-#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512vl,avx512dq"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512vl,avx512dq"))), apply_to = function)
 
 #define QCONV_LANES 16
 #define QCONV_NAME(name) name##_avx512

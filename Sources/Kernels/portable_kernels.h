@@ -8,7 +8,7 @@
 
 #include "kernel_table.h"
 
-// a * b + c is two roundings, everywhere.
+// a * b + c is two roundings, except where multiply_add says otherwise.
 #pragma STDC FP_CONTRACT OFF
 
 #define INLINE static inline __attribute__((always_inline))
@@ -48,6 +48,8 @@ INLINE uint32_t bits_of_float(float value) {
 }
 
 INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+INLINE size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 // MARK: - Tables of 16 entries
 
@@ -457,127 +459,7 @@ static void QCONV_NAME(dequantize_scales)(
 
 // MARK: - Low-rank updates
 
-// One element, in the order of additions of all of them.
-INLINE float low_rank_element(
-    const float *left, const float *right, size_t rank, size_t columns, size_t column
-) {
-    float sum = 0;
-    for (size_t k = 0; k < rank; k++) sum += left[k] * right[k * columns + column];
-    return sum;
-}
-
-// `vectors` vectors of columns of `rows` rows.
-INLINE void low_rank_tile(
-    const float *left, const float *right, size_t right_stride, size_t rank, size_t columns, float scaling,
-    bool accumulate, float *update, int rows, int vectors
-) {
-    vfloat sums[4][2];
-    for (int row = 0; row < rows; row++) {
-        for (int v = 0; v < vectors; v++) sums[row][v] = (vfloat){0};
-    }
-    for (size_t k = 0; k < rank; k++) {
-        for (int row = 0; row < rows; row++) {
-            const float factor = left[(size_t)row * rank + k];
-            for (int v = 0; v < vectors; v++) {
-                sums[row][v] += factor * load(right + k * right_stride + (size_t)v * QCONV_LANES);
-            }
-        }
-    }
-    for (int row = 0; row < rows; row++) {
-        for (int v = 0; v < vectors; v++) {
-            float *destination = update + (size_t)row * columns + (size_t)v * QCONV_LANES;
-            const vfloat scaled = sums[row][v] * scaling;
-            store(destination, accumulate ? load(destination) + scaled : scaled);
-        }
-    }
-}
-
-// The largest rank whose column tiles are packed; beyond it a tile would not stay in the nearest cache anyway.
-#define PACKED_RANK 256
-
-// The columns first_column ..< end_column of some rows; left and update point at the first row.
-INLINE void low_rank_rows(
-    const float *left, const float *right, size_t rank, size_t columns, float scaling, bool accumulate, float *update,
-    size_t rows, size_t first_column, size_t end_column
-) {
-    enum { TILE_COLUMNS = 2 * QCONV_LANES };
-    // A column tile of the right factor, moved together: its rows, often a power of two apart, would otherwise compete for
-    // the same few lines of the nearest cache.
-    float packed[PACKED_RANK * TILE_COLUMNS];
-    const bool packs = rank <= PACKED_RANK && rows >= 4;
-    size_t column = first_column;
-    for (; column + TILE_COLUMNS <= end_column; column += TILE_COLUMNS) {
-        const float *tile = right + column;
-        size_t tile_stride = columns;
-        if (packs) {
-            for (size_t k = 0; k < rank; k++) {
-                memcpy(packed + k * TILE_COLUMNS, right + k * columns + column, TILE_COLUMNS * sizeof(float));
-            }
-            tile = packed;
-            tile_stride = TILE_COLUMNS;
-        }
-        size_t row = 0;
-        for (; row + 4 <= rows; row += 4) {
-            low_rank_tile(
-                left + row * rank, tile, tile_stride, rank, columns, scaling, accumulate,
-                update + row * columns + column, 4, 2);
-        }
-        for (; row < rows; row++) {
-            low_rank_tile(
-                left + row * rank, tile, tile_stride, rank, columns, scaling, accumulate,
-                update + row * columns + column, 1, 2);
-        }
-    }
-    for (; column < end_column; column++) {
-        for (size_t row = 0; row < rows; row++) {
-            float *destination = update + row * columns + column;
-            const float scaled = low_rank_element(left + row * rank, right, rank, columns, column) * scaling;
-            *destination = accumulate ? *destination + scaled : scaled;
-        }
-    }
-}
-
-INLINE void low_rank_range(
-    const float *left, const float *right, size_t rank, size_t columns, float scaling, size_t first, size_t count,
-    bool accumulate, float *update
-) {
-    size_t row = first / columns;
-    const size_t first_column = first % columns;
-    const size_t end = first + count;
-    size_t next = first;
-    if (first_column != 0) {
-        const size_t end_column = smaller(columns, first_column + count);
-        low_rank_rows(
-            left + row * rank, right, rank, columns, scaling, accumulate, update - first_column, 1, first_column,
-            end_column);
-        next += end_column - first_column;
-        row++;
-    }
-    const size_t whole_rows = (end - next) / columns;
-    if (whole_rows > 0) {
-        low_rank_rows(
-            left + row * rank, right, rank, columns, scaling, accumulate, update + (next - first), whole_rows, 0,
-            columns);
-        next += whole_rows * columns;
-        row += whole_rows;
-    }
-    if (next < end) {
-        low_rank_rows(
-            left + row * rank, right, rank, columns, scaling, accumulate, update + (next - first), 1, 0, end - next);
-    }
-}
-
-static void QCONV_NAME(low_rank_update)(
-    const float *left, const float *right, size_t rank, size_t columns, float scaling, size_t first, size_t count,
-    bool accumulate, float *update
-) {
-    if (count == 0) return;
-    if (accumulate) {
-        low_rank_range(left, right, rank, columns, scaling, first, count, true, update);
-    } else {
-        low_rank_range(left, right, rank, columns, scaling, first, count, false, update);
-    }
-}
+#include "low_rank_update.h"
 
 // MARK: - Error sums
 

@@ -30,6 +30,12 @@ package struct JSONReader {
         }
     }
 
+    /// The kind of the next value; refuses a place where none starts.
+    package func requireKind() throws(JSONParseError) -> String {
+        guard let nextKind else { throw unexpected("a value") }
+        return nextKind
+    }
+
     /// Reads any value as a tree.
     package mutating func readValue() throws(JSONParseError) -> JSONValue {
         try parseValue()

@@ -4,8 +4,9 @@ import Kernels
 public enum LowRankUpdate {
     /// Computes a range of the update of a [rows, columns] weight.
     ///
-    /// Every element is Σₖ left[row, k] · right[k, column], added in the order of k in float32 without fused
-    /// multiply-add, then multiplied by `scaling` once, then added to what is there once if `accumulate` is set.
+    /// Every element is Σₖ left[row, k] · right[k, column], added in the order of k by fused multiply-adds in float32 (on
+    /// every processor), then multiplied by `scaling` once, then added to what is there once if `accumulate` is set. Up to
+    /// rank 192 these are the values of PEFT on torch's CPU build; see formats/bitsandbytes-4bit.md.
     ///
     /// - Parameters:
     ///   - left: [rows, rank], row-major (lora_B of a linear layer).

@@ -58,9 +58,6 @@ struct PipelineCommand: ParsableCommand {
             return try StandardOutput.write(
                 json ? plan.json.serialized(.pretty) + "\n" : plan.text(width: StandardOutput.width))
         }
-        for warning in plan.model.warnings where !quiet {
-            StandardError.write("qconv: warning: \(warning)\n")
-        }
         let progress = ProgressLine(isEnabled: !quiet)
         defer { progress.clear() }
         let executor = PipelineExecutor(

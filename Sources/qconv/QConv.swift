@@ -15,6 +15,7 @@ struct QConv: ParsableCommand {
 
     /// Parses and runs, with the exit statuses that the discussion promises.
     static func main() {
+        OpenFiles.raiseLimit()
         do {
             var command = try parseAsRoot()
             try command.run()

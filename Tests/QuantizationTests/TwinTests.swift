@@ -88,34 +88,6 @@ extension KernelTests {
             }
         }
 
-        @Test(arguments: [(1, 1), (3, 5), (16, 33), (8, 64), (16, 96), (300, 40), (64, 17), (2, 1000), (0, 7)])
-        func lowRankUpdate(rank: Int, columns: Int) {
-            var random = SplitMix(seed: UInt64(rank * 1000 + columns))
-            let rows = 11
-            let left = random.values(rows * rank + 1, sigma: 0.1)
-            let right = random.values(rank * columns + 1, sigma: 0.1)
-            let all = rows * columns
-            let ranges = [
-                0..<all, 0..<0, all..<all, 0..<1, all - 1..<all, 0..<min(columns, all), columns / 2..<columns * 2,
-                columns / 2..<all - columns / 3, columns / 3..<columns / 3 + 1, columns + 1..<columns * 10,
-            ]
-            for range in ranges {
-                let before = random.values(range.count, sigma: 1)
-                for accumulate in [false, true] {
-                    let twin = Twin.lowRankUpdate(
-                        left: left, right: right, rank: rank, columns: columns, scaling: 1.7, range: range,
-                        onto: accumulate ? before : nil)
-                    KernelTests.withEachInstructionSet { set in
-                        var update = before
-                        LowRankUpdate.add(
-                            left: left, right: right, rank: rank, columns: columns, scaling: 1.7, range: range,
-                            accumulate: accumulate, into: &update)
-                        #expect(differences(update.bits, twin.bits).isEmpty, "\(range), \(set)")
-                    }
-                }
-            }
-        }
-
         @Test(arguments: [0, 1, 7, 8, 9, 1023, 1024, 1025, 3000])
         func errorSums(count: Int) {
             var random = SplitMix(seed: UInt64(count))

@@ -115,7 +115,9 @@ enum Twin {
     ) -> [Float] {
         range.enumerated().map { offset, i in
             var sum: Float = 0
-            for k in 0..<rank { sum += left[i / columns * rank + k] * right[k * columns + i % columns] }
+            for k in 0..<rank {
+                sum = sum.addingProduct(left[i / columns * rank + k], right[k * columns + i % columns])
+            }
             return if let update { update[offset] + sum * scaling } else { sum * scaling }
         }
     }

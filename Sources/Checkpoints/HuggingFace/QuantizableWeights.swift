@@ -9,6 +9,7 @@ public struct QuantizableWeights: Sendable {
     private let skipModules: [String]?
     private let skipPatterns: [SkipModulePattern]?
     private let keptByArchitecture: [SkipModulePattern]
+    private let hasConv1D: Bool
 
     /// - Parameter config: The model's config.json; without one only names decide.
     public init(config: ModelConfig?) {
@@ -16,16 +17,33 @@ public struct QuantizableWeights: Sendable {
         skipPatterns = config?.skipModules?.map(SkipModulePattern.init)
         let kept = config?.modelType.flatMap { QuantizableWeights.keptByArchitecture[$0] } ?? []
         keptByArchitecture = kept.map(SkipModulePattern.init)
+        hasConv1D = config?.modelType.map { QuantizableWeights.conv1DArchitectures.contains($0) } ?? false
     }
 
     /// Whether transformers would quantize a tensor, whatever its encoding is now.
     public func contains(_ tensor: LogicalTensor) -> Bool {
-        guard let module = LinearModule(tensor), !isKept(module), !module.isRouter, module.expertsModule == nil else {
-            return false
-        }
+        guard let module = LinearModule(tensor), canHold4Bit(module) else { return false }
         // A list replaces transformers' own choice.
         guard let skipPatterns else { return !module.isLanguageModelHead && !module.isOtherHead }
         return !skipPatterns.contains { $0.matches(module.path) }
+    }
+
+    /// Whether transformers can load a tensor in 4 bits, by its own choice or with the right `llm_int8_skip_modules`: it
+    /// makes 4-bit modules of linear layers only.
+    public func canHold4Bit(_ tensor: LogicalTensor) -> Bool {
+        LinearModule(tensor).map(canHold4Bit) ?? false
+    }
+
+    private func canHold4Bit(_ module: LinearModule) -> Bool {
+        !isKept(module) && !module.isRouter && module.expertsModule == nil
+    }
+
+    /// Whether a tensor is the weight of a `Conv1D`, as in GPT-2: dense it is stored [in, out], but transformers
+    /// transposes it before it quantizes it, so 4-bit it is [out, in]. Converting one kind into the other without
+    /// transposing gives a model that loads and computes nonsense.
+    public func isConv1D(_ tensor: LogicalTensor) -> Bool {
+        guard hasConv1D, let module = LinearModule(tensor) else { return false }
+        return ["c_attn", "c_proj", "c_fc", "q_attn"].contains { module.path.hasSuffix(".\($0)") }
     }
 
     /// The `llm_int8_skip_modules` that a checkpoint with these tensors needs to load; `nil` when transformers' own
@@ -60,10 +78,16 @@ public struct QuantizableWeights: Sendable {
         keptByArchitecture.contains { $0.matches(module.path) }
     }
 
+    private static let conv1DArchitectures: Set<String> = [
+        "gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp",
+    ]
+
     /// `_keep_in_fp32_modules` of transformers 5.23, by model_type, where it meets a Linear. Matched as skip modules are.
     private static let keptByArchitecture: [String: [String]] = [
         "t5": ["wo"], "mt5": ["wo"], "umt5": ["wo"], "udop": ["wo"], "pop2piano": ["wo"],
         "blip-2": ["query_tokens", "qformer"],
+        // Falcon's Linear is a subclass, which transformers does not replace.
+        "falcon": ["transformer"],
         "axk2": ["indexer.weights_proj"], "deepseek_v32": ["indexer.weights_proj"],
         "glm_moe_dsa": ["indexer.weights_proj"], "mistral_large4": ["indexer.weights_proj"],
     ]

@@ -21,12 +21,19 @@ struct SkipModulePattern: Sendable {
     func matches(_ module: String) -> Bool {
         if module.hasSuffix(text) { return true }
         guard isPlain else {
-            // Behind an expression that ends in '.' stands a boundary too, whatever follows.
-            guard let regex = try? Regex("(?:\(text))(?:(?<=\\.)|(?=\\.|$))") else { return false }
-            return (try? regex.prefixMatch(in: module)) != nil
+            return matchesExpression(module)
         }
         guard module.hasPrefix(text) else { return false }
         let rest = module.dropFirst(text.count)
         return rest.isEmpty || rest.first == "." || text.last == "."
+    }
+
+    private func matchesExpression(_ module: String) -> Bool {
+        if let regex = try? Regex("(?:\(text))(?=\\.|$)"), (try? regex.prefixMatch(in: module)) != nil { return true }
+        // Behind an expression that ends in '.' stands a boundary too, whatever follows.
+        guard let regex = try? Regex("(?:\(text))"), let match = try? regex.prefixMatch(in: module) else {
+            return false
+        }
+        return module[match.range].last == "."
     }
 }

@@ -73,7 +73,9 @@ package enum FileSystem {
             missing.insert(last, at: 0)
             existing.removeLastComponent()
             if let resolved = resolved(existing.isEmpty ? "." : existing) {
-                return resolved.appending(missing)
+                // ".." after a name that does not exist can only mean what it says.
+                let normalized = resolved.appending(missing).lexicallyNormalized()
+                return FileSystem.resolved(normalized) ?? normalized
             }
         }
         return path

@@ -34,14 +34,16 @@ struct SafetensorsHeaderParser {
     }
 
     private static func parseMetadata(_ reader: inout JSONReader) throws -> [String: String] {
-        guard reader.nextKind == "an object" else {
-            throw SafetensorsProblem.invalidMetadata(found: reader.nextKind ?? "no value")
+        let kind = try reader.requireKind()
+        guard kind == "an object" else {
+            throw SafetensorsProblem.invalidMetadata(found: kind)
         }
         var metadata: [String: String] = [:]
         try reader.readObject { key, reader in
-            guard reader.nextKind == "a string" else {
+            let kind = try reader.requireKind()
+            guard kind == "a string" else {
                 throw SafetensorsProblem.invalidMetadata(
-                    found: "\(reader.nextKind ?? "no value") as the value of \"\(key)\"")
+                    found: "\(kind) as the value of \"\(key)\"")
             }
             guard metadata.updateValue(try reader.readString(), forKey: key) == nil else {
                 throw SafetensorsProblem.duplicateKey(name: "__metadata__", key: key)
@@ -51,8 +53,9 @@ struct SafetensorsHeaderParser {
     }
 
     private static func parseTensor(_ name: String, _ reader: inout JSONReader) throws -> Tensor {
-        guard reader.nextKind == "an object" else {
-            throw SafetensorsProblem.entryIsNoObject(name: name, found: reader.nextKind ?? "no value")
+        let kind = try reader.requireKind()
+        guard kind == "an object" else {
+            throw SafetensorsProblem.entryIsNoObject(name: name, found: kind)
         }
         var dtype: DType?
         var shape: [Int]?
@@ -91,7 +94,7 @@ struct SafetensorsHeaderParser {
     }
 
     private static func parseDType(_ name: String, _ reader: inout JSONReader) throws -> DType {
-        guard reader.nextKind == "a string" else {
+        guard try reader.requireKind() == "a string" else {
             throw SafetensorsProblem.wrongType(name: name, key: "dtype", expected: "a string")
         }
         let text = try reader.readString()
@@ -104,10 +107,10 @@ struct SafetensorsHeaderParser {
     private static func parseNumbers(
         _ reader: inout JSONReader, limit: Int, wrong: SafetensorsProblem, tooMany: SafetensorsProblem
     ) throws -> [Int] {
-        guard reader.nextKind == "a list" else { throw wrong }
+        guard try reader.requireKind() == "a list" else { throw wrong }
         var numbers: [Int] = []
         try reader.readArray { reader in
-            guard reader.nextKind == "a number", let number = try reader.readNumber().int, number >= 0 else {
+            guard try reader.requireKind() == "a number", let number = try reader.readNumber().int, number >= 0 else {
                 throw wrong
             }
             guard numbers.count < limit else { throw tooMany }

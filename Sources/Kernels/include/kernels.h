@@ -1,7 +1,8 @@
 // The inner loops of qconv, in portable C.
 //
 // One source (portable_kernels.h) is compiled for several instruction sets; the best one that the processor has is chosen
-// at the first call. All of them give the same bytes: no fused multiply-add, no reassociation, fixed orders of summation.
+// at the first call. All of them give the same bytes: no reassociation, fixed orders of summation, and no fused
+// multiply-add but in low_rank_update, where it is the rule and emulated where the processor has none.
 // Counts are in elements. Pointers to float need the alignment of float; pointers to void need none.
 
 #ifndef QCONV_KERNELS_H
@@ -103,6 +104,7 @@ typedef struct {
             const float *codebook, float *absmax),                                                                      \
            (codes, nested_absmax, count, blocksize, offset, codebook, absmax))                                          \
     /* update[i - first] (+)= scaling * sum over k of left[row, k] * right[k, column], for i in first ..< first + count. */ \
+    /* Every product is added to the sum with one rounding, in the order of k. */                                       \
     KERNEL(void, low_rank_update,                                                                                       \
            (const float *left, const float *right, size_t rank, size_t columns, float scaling, size_t first,            \
             size_t count, bool accumulate, float *update),                                                              \

@@ -15,10 +15,12 @@ public struct PipelinePlan: Sendable {
     /// - Parameter force: Whether existing outputs may be replaced.
     /// - Throws: ``PlanError`` and the errors of the formats when the conversion cannot work.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
-        let input = try ModelDirectory(path: spec.input)
+        let input = try PlacedError.adding("input") { try ModelDirectory(path: spec.input) }
         var model = PlannedModel(input: input)
         for (index, stage) in spec.steps.enumerated() {
-            try stage.plan(&model, place: StageRegistry.place(index + 1, type(of: stage).op))
+            let place = StageRegistry.place(index + 1, type(of: stage).op)
+            if type(of: stage).needsWeights { try PipelinePlan.requireWeights(of: input, place: place) }
+            try PlacedError.adding(place) { try stage.plan(&model, place: place) }
         }
         if let output = spec.output { try model.addOutput(output, place: "output") }
         try model.checkPendingUpdates(spec: spec)
@@ -42,16 +44,28 @@ public struct PipelinePlan: Sendable {
         model.input.config?.describing(output.tensors, original: model.input.reader.tensors)
     }
 
+    /// Refuses to work on weights that we cannot decode.
+    private static func requireWeights(of input: ModelDirectory, place: String) throws(PlanError) {
+        guard let foreign = input.foreignQuantization else { return }
+        throw PlanError(
+            place: place, problem: "\(input.path) is quantized with \(foreign.method) (\(foreign.evidence))",
+            remedy: "qconv decodes bitsandbytes' 4-bit weights only: start from the model before it was quantized")
+    }
+
     /// Refuses destinations that would destroy something.
     private static func checkDestinations(
         spec: PipelineSpec, model: PlannedModel, options: PipelineOptions
     ) throws {
         let inputs = [spec.input] + model.adapters.map(\.adapter.directory)
         for output in model.outputs {
-            try OutputDestination(output.spec.path).check(force: options.force, inputs: inputs)
+            try PlacedError.adding(output.place) {
+                try OutputDestination(output.spec.path).check(force: options.force, inputs: inputs)
+            }
         }
         for path in [spec.report.json, spec.report.csv].compactMap({ $0 }) {
-            try OutputDestination(path).check(force: options.force, inputs: inputs)
+            try PlacedError.adding("report") {
+                try OutputDestination(path).check(force: options.force, inputs: inputs)
+            }
         }
     }
 }

@@ -1,3 +1,4 @@
+import Checkpoints
 import SystemPackage
 import Tensors
 
@@ -34,6 +35,7 @@ extension PlannedModel {
             throw PlanError(
                 place: place, problem: "two outputs have the path \(spec.path)", remedy: "give each a path of its own")
         }
+        if format == .bitsandbytes { warnIfNotLoadable(place: place) }
         for index in tensors.indices {
             tensors[index].operations.append(
                 Emit(
@@ -45,5 +47,17 @@ extension PlannedModel {
             PlannedOutput(
                 spec: spec, format: format, tensors: tensors.map(\.tensor),
                 offsetProducers: tensors.map(\.offsetProducer), place: place))
+    }
+
+    /// transformers makes 4-bit modules of linear layers only; it cannot load other weights that are 4-bit.
+    private mutating func warnIfNotLoadable(place: String) {
+        let rule = QuantizableWeights(config: input.config)
+        let names = tensors.filter {
+            $0.tensor.encoding.blockQuantization != nil && !$0.wasBlockQuantized && !rule.canHold4Bit($0.tensor)
+        }.map(\.tensor.name)
+        guard let first = names.first else { return }
+        warnings.append(
+            "\(place): transformers keeps weights such as \"\(first)\" dense and will not load \(names.count == 1 ? "it" : "these \(names.count)") in 4 bits"
+        )
     }
 }

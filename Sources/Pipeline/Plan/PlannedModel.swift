@@ -2,6 +2,7 @@ import Adapters
 import Checkpoints
 import LosslessJSON
 import Quantization
+import Reports
 import SystemPackage
 import Tensors
 
@@ -117,4 +118,37 @@ public struct PlanError: Error, Hashable, Sendable, CustomStringConvertible {
     public let remedy: String
 
     public var description: String { "\(place): \(problem); \(remedy)" }
+}
+
+/// An error of a format or a file, with the place in the spec that led to it.
+public struct PlacedError: Error, CustomStringConvertible {
+    /// Where in the spec: `step 1 (attach-adapter)`.
+    public let place: String
+    public let underlying: any Error
+
+    public var description: String { "\(place): \(underlying)" }
+
+    /// Runs `body` and adds the place to whatever it throws, unless it knows its place already.
+    static func adding<Result>(_ place: String, _ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as PlanError {
+            throw error
+        } catch {
+            throw PlacedError(place: place, underlying: error)
+        }
+    }
+}
+
+/// The disk has no room for an output.
+public struct InsufficientSpaceError: Error, Hashable, Sendable, CustomStringConvertible {
+    public let directory: FilePath
+    /// Bytes that will be written.
+    public let needed: Int
+    /// Bytes that are free.
+    public let free: Int
+
+    public var description: String {
+        "output: \(directory) has \(NumberText.bytes(free)) free, and \(NumberText.bytes(needed)) will be written; free some space, or give another \"path\""
+    }
 }

@@ -47,17 +47,14 @@ public struct ResourcePlan: Sendable {
     }
 
     /// Refuses to start what cannot fit on the disk.
-    func checkDiskSpace(_ model: PlannedModel) throws(PlanError) {
+    func checkDiskSpace(_ model: PlannedModel) throws(InsufficientSpaceError) {
         var needed: [FilePath: Int] = [:]
         for (output, bytes) in zip(model.outputs, bytesWritten) {
             needed[output.spec.path.removingLastComponent(), default: 0] += bytes
         }
         for (directory, bytes) in needed {
             guard let free = DiskSpace.free(at: directory), free < bytes else { continue }
-            throw PlanError(
-                place: "output",
-                problem: "\(directory) has \(free >> 20) MiB free, and \(max(1, bytes >> 20)) MiB will be written",
-                remedy: "free some space, or give another \"path\"")
+            throw InsufficientSpaceError(directory: directory, needed: bytes, free: free)
         }
     }
 }

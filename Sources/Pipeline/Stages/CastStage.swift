@@ -6,6 +6,7 @@ import Tensors
 struct CastStage: Stage {
     static let op = "cast"
     static let summary = "Changes the dtype of dense floating-point tensors: by default of all."
+    static let needsWeights = false
     static let keys = [DenseDType.key("The new dtype.", required: true)] + NameFilter.keys
 
     let dtype: DType

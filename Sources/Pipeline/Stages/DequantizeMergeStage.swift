@@ -25,7 +25,7 @@ struct DequantizeMergeStage: Stage {
             let name = planned.tensor.name
             switch planned.tensor.encoding {
             case .blockQuantized(let quantization):
-                let result = try model.denseDType(dtype, ofQuantized: quantization, name: name, place: place)
+                let result = try model.denseDType(dtype, of: planned.tensor, quantization, place: place)
                 if planned.pendingUpdates.isEmpty {
                     // Like the merged weights, and like a model that transformers has dequantized.
                     model.tensors[index].append(Dequantize(dtype: result, firstRoundedTo: quantization.dtype))
@@ -47,12 +47,13 @@ struct DequantizeMergeStage: Stage {
 extension PlannedModel {
     /// The dtype that a 4-bit weight is dequantized to: the one asked for, or its quant state's.
     func denseDType(
-        _ asked: DType?, ofQuantized quantization: BlockQuantization, name: String, place: String
+        _ asked: DType?, of tensor: LogicalTensor, _ quantization: BlockQuantization, place: String
     ) throws(PlanError) -> DType {
+        try checkOrientation(of: tensor, place: place)
         let dtype = asked ?? quantization.dtype
         guard [.bf16, .f16, .f32].contains(dtype) else {
             throw PlanError(
-                place: place, problem: "the quant state of \"\(name)\" says \(dtype.rawValue)",
+                place: place, problem: "the quant state of \"\(tensor.name)\" says \(dtype.rawValue)",
                 remedy: "give the step a \"dtype\": bf16, f16 or f32")
         }
         return dtype

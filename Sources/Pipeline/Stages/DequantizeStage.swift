@@ -20,7 +20,7 @@ struct DequantizeStage: Stage {
             let tensor = model.tensors[index].tensor
             guard let quantization = tensor.encoding.blockQuantization else { continue }
             found = true
-            let result = try model.denseDType(dtype, ofQuantized: quantization, name: tensor.name, place: place)
+            let result = try model.denseDType(dtype, of: tensor, quantization, place: place)
             model.tensors[index].append(Dequantize(dtype: result, firstRoundedTo: nil))
         }
         guard found else {

@@ -56,6 +56,9 @@ extension PlannedModel {
                     ? "4-bit weights are made from BF16, F16 or F32: put a \"cast\" step before this one"
                     : "leave it out with \"exclude\"")
         }
+        if tensor.encoding.blockQuantization == nil {
+            try checkOrientation(of: tensor, place: place)
+        }
         guard tensor.elementCount > 0 else {
             throw PlanError(
                 place: place, problem: "cannot quantize \"\(tensor.name)\": it has no elements",
@@ -71,6 +74,20 @@ extension PlannedModel {
             Quantize(
                 encoding: target.encoding(sourceDType: source, storage: storage),
                 rounding: target.rule(tensorName: tensor.name), tensorName: tensor.name, place: place))
+    }
+}
+
+extension PlannedModel {
+    /// Refuses to turn a `Conv1D` weight from dense to 4-bit or back: transformers transposes it on the way, and a copy in
+    /// the other orientation would load and compute nonsense.
+    func checkOrientation(of tensor: LogicalTensor, place: String) throws(PlanError) {
+        guard QuantizableWeights(config: input.config).isConv1D(tensor) else { return }
+        throw PlanError(
+            place: place,
+            problem:
+                "\"\(tensor.name)\" belongs to a Conv1D, which transformers stores [in, out] when dense and [out, in] in 4 bits",
+            remedy:
+                "qconv does not transpose weights: let transformers convert this model, or leave the weight as it is")
     }
 }
 

@@ -5,6 +5,7 @@ struct SaveStage: Stage {
     static let op = "save"
     static let summary =
         "Writes the model as it is at this point, in the same pass, and goes on: one spec can leave several models."
+    static let needsWeights = false
     static let keys = OutputSpec.keys
 
     let output: OutputSpec

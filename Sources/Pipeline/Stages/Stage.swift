@@ -14,6 +14,10 @@ public protocol Stage: Sendable {
     /// The keys of the step beside `op`.
     static var keys: [SpecKey] { get }
 
+    /// Whether the step works on the numbers of linear weights, which a model that another tool has quantized (GPTQ, AWQ, …)
+    /// does not show.
+    static var needsWeights: Bool { get }
+
     /// Makes the stage from checked keys.
     ///
     /// - Parameter directory: What relative paths are relative to.
@@ -23,6 +27,10 @@ public protocol Stage: Sendable {
     ///
     /// - Throws: ``PlanError`` when the step cannot work on this model.
     func plan(_ model: inout PlannedModel, place: String) throws
+}
+
+extension Stage {
+    static var needsWeights: Bool { true }
 }
 
 /// All stages. Adding one means one new file and one line here.

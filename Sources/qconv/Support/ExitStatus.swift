@@ -38,6 +38,8 @@ enum ExitStatus: Int32 {
 
     /// Whose fault an error is.
     private static func of(_ error: any Error) -> ExitStatus {
+        if let placed = error as? PlacedError { return of(placed.underlying) }
+        if error is InsufficientSpaceError { return .machine }
         guard let file = error as? FileError else { return .badInput }
         switch file.operation {
         case .create, .write, .sync, .rename, .remove: return .machine

@@ -1,0 +1,128 @@
+import Checkpoints
+import LosslessJSON
+import SystemPackage
+import Tensors
+import Testing
+
+@Suite struct BitsAndBytesTests {
+    private let path = Fixtures.path("bitsandbytes.safetensors")
+
+    @Test func groupsThePiecesOfEveryVariant() throws {
+        let checkpoint = try SafetensorsCheckpoint(file: path)
+        let expected = try #require(try JSONValue(parsing: contents(Fixtures.path("bitsandbytes.json"))).array)
+        #expect(checkpoint.tensors.count == expected.count + 1)
+        for entry in expected {
+            let tensor = try #require(checkpoint.tensors.first { $0.name == entry["name"]?.string })
+            let quantization = try #require(tensor.encoding.blockQuantization)
+            #expect(tensor.shape == entry["shape"]?.array?.compactMap(\.int))
+            #expect(quantization.quantType.rawValue == entry["quant_type"]?.string)
+            #expect(quantization.blocksize == entry["blocksize"]?.int)
+            #expect(quantization.dtype.torchName == entry["dtype"]?.string)
+            #expect((quantization.doubleQuantization != nil) == entry["double_quant"]?.bool)
+            #expect(quantization.doubleQuantization?.offset.map(Double.init) == entry["offset"]?.double)
+            #expect(quantization.doubleQuantization?.codebook == nil)
+            #expect(quantization.storage?.dtype.torchName == entry["storage"]?.string)
+            #expect(quantization.storage?.shape == entry["codes_shape"]?.array?.compactMap(\.int))
+        }
+        #expect(checkpoint.tensors.last?.name != nil)
+        #expect(checkpoint.foreignQuantization == nil)
+    }
+
+    @Test func partsAreThePiecesBytes() throws {
+        let checkpoint = try SafetensorsCheckpoint(file: path)
+        let file = try SafetensorsFile(path: path)
+        for (index, tensor) in checkpoint.tensors.enumerated() {
+            for (part, byteCount) in tensor.parts {
+                let suffix = [TensorPart.absmax: ".absmax", .nestedAbsmax: ".nested_absmax"][part] ?? ""
+                let entry = try #require(file[tensor.name + suffix])
+                #expect(entry.byteCount == byteCount)
+                #expect(try bytes(part, ofTensor: index, checkpoint) == file.bytes(of: entry))
+            }
+        }
+    }
+
+    @Test func readsOutsideAPartAreRefused() throws {
+        let checkpoint = try SafetensorsCheckpoint(file: path)
+        let index = try #require(checkpoint.tensors.firstIndex { $0.encoding.denseDType != nil })
+        var buffer = [UInt8](repeating: 0, count: 8)
+        for (part, offset) in [(TensorPart.values, 7), (.values, -1), (.values, Int.max), (.codes, 0)] {
+            #expect(throws: CheckpointError.self) {
+                try buffer.withUnsafeMutableBytes { try checkpoint.read(part, ofTensor: index, at: offset, into: $0) }
+            }
+        }
+    }
+
+    @Test func quantStatesAreWrittenAsBitsandbytesWritesThem() throws {
+        let file = try SafetensorsFile(path: path)
+        var count = 0
+        for entry in file.entries where entry.name.contains(".quant_state.") {
+            let stored = try file.bytes(of: entry)
+            #expect(try QuantState(parsing: stored).encoded() == stored)
+            count += 1
+        }
+        #expect(count == 40)
+    }
+
+    /// Without the stored quant states and shapes the same bytes come out.
+    @Test func aNewCheckpointHasTheBytesOfBitsandbytes() throws {
+        let checkpoint = try SafetensorsCheckpoint(file: path)
+        let tensors = checkpoint.tensors.map { tensor in
+            var tensor = tensor
+            guard case .blockQuantized(var quantization) = tensor.encoding else { return tensor }
+            let dtype = quantization.storage?.dtype ?? .u8
+            quantization.storage = dtype == .u8 ? nil : BitsAndBytesStorage(dtype: dtype, shape: [])
+            tensor.encoding = .blockQuantized(quantization)
+            return tensor
+        }
+        try withTemporaryDirectory { directory throws in
+            let destination = directory.appending("new.safetensors")
+            let writer = try SafetensorsCheckpointWriter(destination: destination, tensors: tensors)
+            try copy(checkpoint, to: writer)
+            try writer.commit()
+            #expect(try contents(destination) == contents(path))
+        }
+    }
+
+    @Test func unknownKeysOfAQuantStateAreKept() throws {
+        let text =
+            #"{"quant_type": "nf4", "blocksize": 64, "dtype": "torch.float16", "shape": [2, 3], "new": {"a": 1}}"#
+        let state = try QuantState(parsing: Array(text.utf8))
+        #expect(state == QuantState(quantType: .nf4, blocksize: 64, dtype: .f16, shape: [2, 3], nested: nil))
+    }
+
+    @Test(arguments: [
+        (#"{"blocksize": 64}"#, QuantizedTensorProblem.missingKey("quant_type")),
+        (
+            #"{"quant_type": "int8"}"#,
+            .wrongValue(key: "quant_type", expected: "\"nf4\" or \"fp4\"", found: "\"int8\"")
+        ),
+        (
+            #"{"quant_type": "nf4", "blocksize": 48}"#,
+            .wrongValue(
+                key: "blocksize", expected: "one of 32, 64, 128, 256, 512, 1024, 2048, 4096", found: "48")
+        ),
+        (
+            #"{"quant_type": "nf4", "blocksize": 64, "dtype": "int8"}"#,
+            .wrongValue(key: "dtype", expected: "\"float16\", \"bfloat16\" or \"float32\"", found: "\"int8\"")
+        ),
+        (
+            #"{"quant_type": "nf4", "blocksize": 64, "dtype": "float32", "shape": [2, -3]}"#,
+            .wrongValue(key: "shape", expected: "a list of integers from 0 on", found: "[2, -3]")
+        ),
+        (
+            #"{"quant_type": "nf4", "blocksize": 64, "dtype": "float32", "shape": null}"#,
+            .wrongValue(key: "shape", expected: "a list of integers from 0 on", found: "null")
+        ),
+        (
+            #"{"quant_type": "nf4", "blocksize": 64, "dtype": "float32", "shape": [2], "nested_offset": 0.5}"#,
+            .missingKey("nested_dtype")
+        ),
+        (
+            #"{"quant_type": "nf4", "blocksize": 64, "dtype": "float32", "shape": [2], "nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": 1e39}"#,
+            .wrongValue(key: "nested_offset", expected: "a finite number", found: "1e39")
+        ),
+    ])
+    func badQuantStatesAreNamed(text: String, problem: QuantizedTensorProblem) {
+        #expect(throws: problem) { try QuantState(parsing: Array(text.utf8)) }
+    }
+}

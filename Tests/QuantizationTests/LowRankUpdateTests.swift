@@ -1,0 +1,114 @@
+import Quantization
+import Testing
+
+extension KernelTests {
+    /// The update of an adapter on every instruction set, against plain Swift with `addingProduct`.
+    @Suite struct LowRankUpdates {
+        @Test(arguments: [
+            (1, 1), (3, 5), (16, 33), (8, 64), (16, 96), (300, 40), (64, 17), (2, 1000), (0, 7), (0, 70), (5, 65),
+            (16, 127),
+            (3, 128), (300, 130), (256, 64),
+        ])
+        func rangesOfAnUpdate(rank: Int, columns: Int) {
+            var random = SplitMix(seed: UInt64(rank * 1000 + columns))
+            let rows = 15
+            let left = random.values(rows * rank + 1, sigma: 0.1)
+            let right = random.values(rank * columns + 1, sigma: 0.1)
+            let all = rows * columns
+            let ranges = [
+                0..<all, 0..<0, all..<all, 0..<1, all - 1..<all, 0..<min(columns, all), columns / 2..<columns * 2,
+                columns / 2..<all - columns / 3, columns / 3..<columns / 3 + 1, columns + 1..<columns * 10,
+                columns / 3..<columns - columns / 4, columns..<columns * 7, columns - 1..<columns * 8 + 1,
+            ]
+            for range in ranges {
+                let before = random.values(range.count, sigma: 1)
+                for accumulate in [false, true] {
+                    let twin = Twin.lowRankUpdate(
+                        left: left, right: right, rank: rank, columns: columns, scaling: 1.7, range: range,
+                        onto: accumulate ? before : nil)
+                    KernelTests.withEachInstructionSet { set in
+                        // With a guard on either side, which must stay.
+                        var update = [.infinity] + before + [.infinity]
+                        update.withUnsafeMutableBufferPointer { update in
+                            LowRankUpdate.add(
+                                left: left, right: right, rank: rank, columns: columns, scaling: 1.7, range: range,
+                                accumulate: accumulate, into: update.baseAddress! + 1)
+                        }
+                        #expect(
+                            differences(update.bits, ([.infinity] + twin + [.infinity]).bits).isEmpty,
+                            "\(range), \(set)")
+                    }
+                }
+            }
+        }
+
+        /// Any number of rows, as tiles of several heights make it up.
+        @Test func numbersOfRows() {
+            let (rank, columns) = (7, 80)
+            var random = SplitMix(seed: 12)
+            let left = random.values(40 * rank, sigma: 1)
+            let right = random.values(rank * columns, sigma: 1)
+            for rows in 1...40 {
+                let range = 0..<rows * columns
+                let twin = Twin.lowRankUpdate(
+                    left: left, right: right, rank: rank, columns: columns, scaling: 0.5, range: range, onto: nil)
+                KernelTests.withEachInstructionSet { set in
+                    var update = [Float](repeating: .nan, count: range.count)
+                    LowRankUpdate.add(
+                        left: left, right: right, rank: rank, columns: columns, scaling: 0.5, range: range,
+                        accumulate: false, into: &update)
+                    #expect(differences(update.bits, twin.bits).isEmpty, "\(rows) rows, \(set)")
+                }
+            }
+        }
+
+        /// a · b + c is rounded once: subnormals, cancellation, overflow, sums next to the middle of two values.
+        @Test func multiplyAddsAreFused() {
+            let ulp = Float.ulpOfOne
+            var random = SplitMix(seed: 5)
+            // Factors whose product lies a little beside a power of two, and addends that this is half an ulp of.
+            var factors: [Float] = [
+                0, -0.0, 1, -1, 1 + ulp, 1 - ulp / 2, -1 - ulp, 3, 0x1p-12 * (1 + ulp), 0x1p-12 * (1 - ulp),
+                -0x1p-12 * (1 + ulp), 0x1p-75 * (1 + ulp), 0x1p-75 * (1 - ulp), 0x1p-74, 0x1p-126, 0x1p-149, 0x3p-149,
+                0x1.8p64, -0x1p64, 0x1.fffffep127, .infinity, -.infinity, .nan,
+            ]
+            var addends: [Float] = [
+                0, -0.0, 1, -1, 1 + ulp, 1 - ulp / 2, -1 - ulp, 0x1p-126, -0x1p-126, 0x1p-149, -0x1p-149,
+                0x1.fffffcp-127,
+                0x1.fffffep127, -0x1.fffffep127, 0x1p-24, 0x1p103, .infinity, -.infinity, .nan,
+            ]
+            for _ in 0..<120 {
+                factors.append(sparse(exponent: -90...90, using: &random))
+                factors.append(sparse(exponent: -14 ... -10, using: &random))
+                addends.append(sparse(exponent: -149...120, using: &random))
+                addends.append(sparse(exponent: -2...2, using: &random))
+            }
+            for c in addends {
+                // Row i is factors[i] · factors[j] + c: rank 2 whose first product is c · 1.
+                let left = factors.flatMap { [c, $0] }
+                let right = factors.map { _ in Float(1) } + factors
+                let expected = factors.flatMap { a in
+                    factors.map { b in Float(0).addingProduct(c, 1).addingProduct(a, b) }
+                }
+                KernelTests.withEachInstructionSet { set in
+                    var update = [Float](repeating: 0, count: expected.count)
+                    LowRankUpdate.add(
+                        left: left, right: right, rank: 2, columns: factors.count, scaling: 1,
+                        range: 0..<expected.count,
+                        accumulate: false, into: &update)
+                    #expect(equalOrBothNaN(update, expected), "added to \(c), \(set)")
+                }
+            }
+        }
+
+        /// A value with few bits set, for which exact ties and near ties are common.
+        private func sparse(exponent: ClosedRange<Int>, using random: inout SplitMix) -> Float {
+            let bits = (0..<3).reduce(UInt32(0)) { bits, _ in bits | 1 << UInt32.random(in: 0..<23, using: &random) }
+            let significand = Float(
+                bitPattern: Float(1).bitPattern | (Bool.random(using: &random) ? bits : 0x7FFFFF ^ bits))
+            let magnitude = Float(
+                sign: .plus, exponent: Int.random(in: exponent, using: &random), significand: significand)
+            return Bool.random(using: &random) ? magnitude : -magnitude
+        }
+    }
+}
