@@ -68,7 +68,7 @@ let package = Package(
         .executableTarget(
             name: "qconv",
             dependencies: [
-                "Pipeline", "Comparison",
+                "Pipeline", "Comparison", "Workers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(

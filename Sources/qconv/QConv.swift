@@ -11,7 +11,7 @@ struct QConv: ParsableCommand {
             (disk, memory, permission).
             """,
         version: qconvVersion,
-        subcommands: [PipelineCommand.self])
+        subcommands: [PipelineCommand.self, DiffCommand.self])
 
     /// Parses and runs, with the exit statuses that the discussion promises.
     static func main() {

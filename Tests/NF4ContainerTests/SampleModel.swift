@@ -62,7 +62,9 @@ extension SampleModel {
             model.add(quantized("odd.\(number)", shape, double: number % 2 == 0), &generator)
             model.add(dense("odd.dense.\(number)", shape, .f32), &generator)
         }
-        for dtype in DType.allCases { model.add(dense("dtype.\(dtype)", [8, generator.below(40) + 1], dtype), &generator) }
+        for dtype in DType.allCases {
+            model.add(dense("dtype.\(dtype)", [8, generator.below(40) + 1], dtype), &generator)
+        }
         model.metadata = ["format": "pt", "naïve": "✓", "": ""]
         model.sideFiles = [
             SideFile(name: "config.json", content: .bytes(Array("{\"hidden_size\": 192}\n".utf8))),
@@ -85,11 +87,13 @@ extension SampleModel {
                 name: name, weight: 0.75, configuration: Array("{\"r\": 8}".utf8), tensors: tensors,
                 modules: [
                     .init(
-                        name: "q_proj", rank: 8, scaling: 2.0 / 3, factors: [
+                        name: "q_proj", rank: 8, scaling: 2.0 / 3,
+                        factors: [
                             .init(role: .loraA, tensor: 0), .init(role: .loraB, tensor: 1),
                         ]),
                     .init(
-                        name: "v_proj", rank: 4, scaling: 0.1, fanInFanOut: true, factors: [
+                        name: "v_proj", rank: 4, scaling: 0.1, fanInFanOut: true,
+                        factors: [
                             .init(role: .loraA, tensor: 2), .init(role: .loraB, tensor: 3),
                         ]),
                 ]))

@@ -29,7 +29,9 @@ final class ChunkAssembler: Sendable {
     ///
     /// - Returns: The chunk's bytes if it is complete now.
     /// - Throws: ``CheckpointError/unwritable(reason:)`` when bytes arrive twice; ``Tensors/FileError``.
-    func add(_ bytes: UnsafeRawBufferPointer, toChunk chunk: Int, at offset: Int, of byteCount: Int) throws -> HeldBytes? {
+    func add(_ bytes: UnsafeRawBufferPointer, toChunk chunk: Int, at offset: Int, of byteCount: Int) throws
+        -> HeldBytes?
+    {
         let held = try state.withLock { state throws(CheckpointError) in
             guard !state.complete.contains(chunk) else { throw ChunkAssembler.writtenTwice }
             if let assembly = state.open[chunk] { return assembly.bytes }

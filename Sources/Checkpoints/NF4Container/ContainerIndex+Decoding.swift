@@ -111,7 +111,8 @@ extension ContainerIndex {
             for item in chunk.items {
                 let pieceCount = items[item].pieceCount(pieceSizeLog2: pieceSizeLog2)
                 // A piece beyond the last, and a second piece in a group, are both one chunk too many.
-                guard nextPiece[item] == chunk.piece, chunk.piece < pieceCount, chunk.items.count == 1 || pieceCount == 1
+                guard nextPiece[item] == chunk.piece, chunk.piece < pieceCount,
+                    chunk.items.count == 1 || pieceCount == 1
                 else { throw .invalidIndex(reason: "\"\(items[item].name)\" lies in too many chunks") }
                 nextPiece[item] += 1
             }

@@ -4,12 +4,18 @@ extension ContainerIndex {
     /// The index as formats/nf4-container.md describes it, before it is deflated.
     package func encoded() -> [UInt8] {
         var bytes: [UInt8] = [UInt8(pieceSizeLog2)]
-        for count in [modelCount, adapterTensorCount, sideFileCount, hasProvenance ? 1 : 0] { bytes.appendNumber(count) }
+        for count in [modelCount, adapterTensorCount, sideFileCount, hasProvenance ? 1 : 0] {
+            bytes.appendNumber(count)
+        }
         var previous = ""
         for (number, item) in items[..<sideFileRange.upperBound].enumerated() {
             bytes.appendName(item.name, after: previous)
             previous = item.name
-            if number < sideFileRange.lowerBound { bytes.appendEncoding(item) } else { bytes.appendNumber(item.elementCount) }
+            if number < sideFileRange.lowerBound {
+                bytes.appendEncoding(item)
+            } else {
+                bytes.appendNumber(item.elementCount)
+            }
         }
         if let provenanceItem { bytes.appendNumber(items[provenanceItem].elementCount) }
         // What cannot be compressed stands apart from what repeats from layer to layer.
@@ -61,11 +67,13 @@ extension LogicalTensor {
         }
         guard let storage = quantization.storage else { return flags }
         let isStandard = storage.dtype == .u8 && storage.shape == standardCodeShape
-        flags |= (isStandard ? QuantizationFlags.standardStorage : QuantizationFlags.otherStorage)
+        flags |=
+            (isStandard ? QuantizationFlags.standardStorage : QuantizationFlags.otherStorage)
             << QuantizationFlags.storageShift
         if let quantState = storage.quantState {
-            flags |= (quantState == standardQuantState
-                ? QuantizationFlags.standardQuantState : QuantizationFlags.otherQuantState)
+            flags |=
+                (quantState == standardQuantState
+                    ? QuantizationFlags.standardQuantState : QuantizationFlags.otherQuantState)
                 << QuantizationFlags.quantStateShift
         }
         return flags

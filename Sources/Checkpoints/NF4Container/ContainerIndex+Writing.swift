@@ -24,7 +24,9 @@ extension ContainerIndex {
                 guard module.rank >= 0, module.factors.allSatisfy({ adapter.tensors.indices.contains($0.tensor) }),
                     module.factors.count <= NF4ContainerAdapter.Role.allCases.count
                 else {
-                    throw .unwritable(reason: "the module \"\(module.name)\" of the adapter \"\(adapter.name)\" has impossible factors")
+                    throw .unwritable(
+                        reason:
+                            "the module \"\(module.name)\" of the adapter \"\(adapter.name)\" has impossible factors")
                 }
             }
         }
@@ -72,7 +74,8 @@ extension ContainerIndex {
     /// Sets the offsets of scales that were told late.
     mutating func setOffsets(_ offsets: [Int: Float]) throws(CheckpointError) {
         for item in modelRange {
-            guard var quantization = items[item].encoding.blockQuantization, var double = quantization.doubleQuantization
+            guard var quantization = items[item].encoding.blockQuantization,
+                var double = quantization.doubleQuantization
             else { continue }
             if let offset = offsets[item] { double.offset = offset }
             guard double.offset != nil else {

@@ -92,7 +92,9 @@ final class ContainerStore: Sendable {
         // A part of an uncompressed stream is read as it is. Its checksum is of the whole, which nobody asked for.
         if stream.method == .stored { return try file.read(into: buffer, at: stream.offset + offset) }
         let bytes = try decodedBytes(part, ofChunk: number)
-        bytes.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<(offset + buffer.count)])) }
+        bytes.withUnsafeBytes {
+            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<(offset + buffer.count)]))
+        }
     }
 
     private func stream(_ part: TensorPart, ofChunk number: Int) -> (StoredStream?, byteCount: Int) {

@@ -45,7 +45,8 @@ extension NF4ContainerDamage: CustomStringConvertible {
     public var description: String {
         let shown = names.prefix(3).map { "\"\($0)\"" }.joined(separator: ", ")
         let more = names.count > 3 ? " and \(names.count - 3) more" : ""
-        let which = kind == .provenance ? kind.rawValue : "\(kind.rawValue)\(names.count > 1 ? "s" : "") \(shown)\(more)"
+        let which =
+            kind == .provenance ? kind.rawValue : "\(kind.rawValue)\(names.count > 1 ? "s" : "") \(shown)\(more)"
         let place = part == .values ? "piece \(piece)" : "\(part.rawValue), piece \(piece)"
         return "\(which): \(place): \(reason.rawValue)"
     }

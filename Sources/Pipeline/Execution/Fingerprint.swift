@@ -4,9 +4,9 @@ import SystemPackage
 import Tensors
 
 /// What identifies an input file cheaply: its size, and the SHA-256 of its header.
-enum Fingerprint {
+package enum Fingerprint {
     /// The fingerprint of a safetensors file: the header that is hashed is its length field and its JSON.
-    static func make(_ path: FilePath, wholeFile: Bool) throws -> InputFingerprint {
+    package static func make(_ path: FilePath, wholeFile: Bool) throws -> InputFingerprint {
         let file = try InputFile(path: path)
         let lengthBytes = try file.bytes(0..<min(8, file.size))
         let length = lengthBytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
