@@ -31,7 +31,7 @@ extension LoRAAdapter {
         try weights.read(.values, ofTensor: index, at: 0, into: bytes)
         let values = widen(UnsafeRawBufferPointer(bytes), from: tensor.encoding.denseDType ?? .f32)
         if let index = values.firstIndex(where: { !$0.isFinite }) {
-            throw AdapterError.nonFinite(file: files[1], tensor: tensor.name, index: index)
+            throw AdapterError.nonFinite(file: weightsFile, tensor: tensor.name, index: index)
         }
         return values
     }

@@ -19,7 +19,11 @@ public struct LoRAAdapter: Sendable {
     /// The files the adapter was read from, for fingerprints: the configuration, then the weights.
     public let files: [FilePath]
 
+    /// The bytes of `adapter_config.json`.
+    let configurationBytes: [UInt8]
     let weights: any CheckpointReader
+    /// The file that messages about weights name.
+    let weightsFile: FilePath
     /// Where each module's factors stand among the tensors of `weights`.
     let factorTensors: [(a: Int, b: Int)]
 
@@ -41,13 +45,26 @@ public struct LoRAAdapter: Sendable {
     ///   ``Tensors/FileError`` when a file cannot be read.
     public init(directory: FilePath, openWeights: (FilePath) throws -> any CheckpointReader) throws {
         let location = try AdapterDirectory(directory)
-        let configuration = try LoRAAdapter.readConfiguration(location.configuration)
-        let rules = try ModuleRules(configuration, file: location.configuration)
-        let weights = try openWeights(location.weights)
-        let pairs = try FactorPair.collect(from: weights.tensors, file: location.weights)
-        let problems = pairs.flatMap { $0.problems(under: rules) }
-        guard problems.isEmpty else { throw AdapterError.inconsistentTensors(file: location.weights, problems) }
+        try self.init(
+            directory: directory, configurationFile: location.configuration,
+            configurationBytes: LoRAAdapter.readConfiguration(location.configuration), weightsFile: location.weights,
+            weights: openWeights(location.weights), files: [location.configuration, location.weights])
+    }
 
+    /// Checks a configuration and weights against each other.
+    init(
+        directory: FilePath, configurationFile: FilePath, configurationBytes: [UInt8], weightsFile: FilePath,
+        weights: any CheckpointReader, files: [FilePath]
+    ) throws {
+        let configuration = try LoRAAdapter.parseConfiguration(configurationBytes, file: configurationFile)
+        let rules = try ModuleRules(configuration, file: configurationFile)
+        let pairs = try FactorPair.collect(from: weights.tensors, file: weightsFile)
+        let problems = pairs.flatMap { $0.problems(under: rules) }
+        guard problems.isEmpty else { throw AdapterError.inconsistentTensors(file: weightsFile, problems) }
+
+        self.configurationBytes = configurationBytes
+        self.files = files
+        self.weightsFile = weightsFile
         self.directory = directory
         self.configuration = configuration
         self.weights = weights
@@ -58,20 +75,23 @@ public struct LoRAAdapter: Sendable {
                 alpha: rules.alpha(of: pair.module), scaling: rules.scaling(of: pair.module, rank: rank))
         }
         factorTensors = pairs.map { ($0.a.index, $0.b.index) }
-        files = [location.configuration, location.weights]
     }
 
-    private static func readConfiguration(_ path: FilePath) throws -> LoRAConfiguration {
+    private static func readConfiguration(_ path: FilePath) throws -> [UInt8] {
         let file = try InputFile(path: path)
         guard file.size <= configurationLimit else {
             throw AdapterError.configurationTooLarge(file: path, bytes: file.size, limit: configurationLimit)
         }
+        return try file.bytes(0..<file.size)
+    }
+
+    private static func parseConfiguration(_ bytes: [UInt8], file: FilePath) throws -> LoRAConfiguration {
         let document: JSONValue
         do {
-            document = try JSONValue(parsing: try file.bytes(0..<file.size))
-        } catch let error as JSONParseError {
-            throw AdapterError.malformedJSON(file: path, error)
+            document = try JSONValue(parsing: bytes)
+        } catch {
+            throw AdapterError.malformedJSON(file: file, error)
         }
-        return try LoRAConfiguration(document, file: path)
+        return try LoRAConfiguration(document, file: file)
     }
 }

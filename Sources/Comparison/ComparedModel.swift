@@ -16,9 +16,11 @@ public struct ComparedModel: Sendable {
     public let reader: any CheckpointReader
     /// `config.json`, or `adapter_config.json`; `nil` when there is none.
     public let configuration: JSONValue?
+    /// The adapters that travel in a container beside the weights; they take no part in a comparison.
+    public let containedAdapters: [String]
 
-    /// Opens what stands at a path: a Hugging Face directory, a weights file, an index of shards, or a directory that PEFT's
-    /// `save_pretrained` wrote.
+    /// Opens what stands at a path: a Hugging Face directory, a weights file, an index of shards, an NF4 container, or a
+    /// directory that PEFT's `save_pretrained` wrote.
     ///
     /// - Throws: ``Checkpoints/CheckpointError`` or ``Tensors/FileError`` saying what is there instead.
     public init(path: FilePath) throws {
@@ -31,11 +33,13 @@ public struct ComparedModel: Sendable {
             kind = .adapter
             reader = try SafetensorsCheckpoint(file: adapterWeights)
             configuration = try ModelConfig(path: adapterConfiguration).json
+            containedAdapters = []
         } else {
             let directory = try ModelDirectory(path: path)
             kind = .model
             reader = directory.reader
             configuration = directory.config?.json
+            containedAdapters = directory.container?.adapters.map(\.name) ?? []
         }
     }
 

@@ -108,6 +108,7 @@ extension ModelSide {
         return [
             "path": .string(path), "kind": .string(kind.rawValue), "tensors": .int(tensors),
             "elements": .int(elements), "bytes": .int(bytes), "encodings": shares,
+            "contained_adapters": .array(containedAdapters.map { .string($0) }),
         ]
     }
 }

@@ -51,7 +51,10 @@ extension ModelDifference {
                 counted(side.tensors, "tensor"), "\(NumberText.count(side.elements)) weights",
                 NumberText.bytes(side.bytes), shares.joined(separator: " "),
             ]
-            return labelled(label, "\(side.path): " + facts.joined(separator: ", "), width: width)
+            let adapters =
+                side.containedAdapters.isEmpty
+                ? "" : "; not compared: the adapters in it, \(side.containedAdapters.joined(separator: ", "))"
+            return labelled(label, "\(side.path): " + facts.joined(separator: ", ") + adapters, width: width)
         }
         guard let adapter else { return sides }
         return sides

@@ -63,6 +63,8 @@ public struct ModelSide: Hashable, Sendable {
     public let elements: Int
     /// Bytes of tensor data.
     public let bytes: Int
+    /// The adapters that travel in a container beside the weights; they are not compared.
+    public let containedAdapters: [String]
     /// Elements stored in each encoding, most first.
     public let encodings: [Share]
 
@@ -74,6 +76,7 @@ public struct ModelSide: Hashable, Sendable {
     init(_ model: ComparedModel) {
         path = model.path.string
         kind = model.kind
+        containedAdapters = model.containedAdapters
         tensors = model.reader.tensors.count
         var bytes = 0
         var counts: [String: Int] = [:]

@@ -15,24 +15,29 @@ final class PairWorker {
     private let plan: ComparisonPlan
     private let a: TensorSlice
     private let b: TensorSlice
-    private let update: UnsafeMutablePointer<Float>
-    /// The factors of the update of the pair in hand; `nil` without one.
-    private var factors: LowRankFactors?
+    /// The update of the pair in hand; `nil` without one.
+    private var update: LowRankUpdate?
+    /// Where the update's values go.
+    private let updateValues: UnsafeMutablePointer<Float>
 
     init(plan: ComparisonPlan, capacity: Int) {
         self.plan = plan
         a = TensorSlice(capacity: capacity)
         b = TensorSlice(capacity: capacity)
-        update = .allocate(capacity: plan.adapter == nil ? 1 : max(capacity, 1))
+        updateValues = .allocate(capacity: plan.adapter == nil ? 1 : max(capacity, 1))
     }
 
     deinit {
-        update.deallocate()
+        updateValues.deallocate()
     }
 
     /// Gets ready for the elements of a pair.
     func open(_ pair: TensorPair) throws {
-        factors = try pair.module.flatMap { try plan.adapter?.factors(ofModule: $0) }
+        update = try pair.module.flatMap { try plan.adapter?.factors(ofModule: $0) }.map { factors in
+            LowRankUpdate(
+                left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns,
+                rank: factors.rank, scaling: Float(factors.scaling))
+        }
     }
 
     /// Compares a range of elements. Their magnitudes go to ``tally``.
@@ -96,16 +101,9 @@ final class PairWorker {
 
     /// The update of the elements in hand; `nil` when the adapter brings none.
     private func makeUpdate(_ range: Range<Int>) -> UnsafePointer<Float>? {
-        guard let factors else { return nil }
-        factors.left.withUnsafeBufferPointer { left in
-            factors.right.withUnsafeBufferPointer { right in
-                guard let left = left.baseAddress, let right = right.baseAddress else { return }
-                LowRankUpdate.add(
-                    left: left, right: right, rank: factors.rank, columns: factors.columns,
-                    scaling: Float(factors.scaling), range: range, accumulate: false, into: update)
-            }
-        }
-        return UnsafePointer(update)
+        guard let update else { return nil }
+        update.compute(range, accumulate: false, into: updateValues)
+        return UnsafePointer(updateValues)
     }
 
     /// Σ over all elements of the squared distance between neighbouring levels, on average over the levels: of a, or of

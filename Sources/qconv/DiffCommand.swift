@@ -12,8 +12,8 @@ struct DiffCommand: ParsableCommand {
         commandName: "diff",
         abstract: "Compares two models value by value, whatever they are stored in.",
         discussion: """
-            A and B are Hugging Face directories, .safetensors files, indices of shards, or two PEFT adapters. Errors \
-            are those of B against A.
+            A and B are Hugging Face directories, .safetensors files, indices of shards, containers, or two PEFT \
+            adapters. Errors are those of B against A.
 
             Exit status: 0 when the models are equal (or no gate fails), 1 when they differ (or a gate fails), 2 for \
             bad input, 3 when the machine fails. Models are equal when they have the same tensors with the same \
@@ -111,7 +111,7 @@ struct DiffCommand: ParsableCommand {
             isCancelled: { Interruption.isRequested },
             progress: { progress.show(done: min($0, total), total: total) })
         difference.toolVersion = qconvVersion
-        difference.inputs = try (a.reader.files + b.reader.files).filter { $0.extension == "safetensors" }
+        difference.inputs = try (a.reader.files + b.reader.files).filter { $0.extension != "json" }
             .map { try Fingerprint.make($0, wholeFile: false) }
         difference.gates = gates.map(difference.result)
         difference.run = RunFacts(

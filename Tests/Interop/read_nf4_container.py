@@ -104,12 +104,10 @@ class Container:
         raw, method = self.data[stream["at"]:stream["at"] + stream["stored"]], stream["method"]
         assert zlib.crc32(raw) == stream["crc"], f"damaged: {item['name']}"
         if method == 3:
-            planes, at = [], 0
+            planes, cursor = [], Cursor(raw)
             for _ in range(PLANES[item["dtype"]] if item["dtype"] else 4):
-                size = struct.unpack_from("<I", raw, at)[0]
-                plane = raw[at + 4:at + 4 + (size & 0x7FFFFFFF)]
-                planes.append(np.frombuffer(zlib.decompress(plane, -15) if size >> 31 else plane, np.uint8))
-                at += 4 + len(plane)
+                plane = cursor.bytes((field := cursor.number()) // 2)
+                planes.append(np.frombuffer(zlib.decompress(plane, -15) if field % 2 else plane, np.uint8))
             out = np.stack(planes, 1).reshape(-1)
         else: out = np.frombuffer(raw if method == 0 else zlib.decompress(raw, -15), np.uint8)
         if method == 2:  # blocks of codes, in ascending order of their scales

@@ -1,4 +1,3 @@
-import Quantization
 import Tensors
 
 /// Groups the tensors of a checkpoint's files into logical tensors: bitsandbytes' pieces `W`, `W.absmax`, … become one
@@ -123,7 +122,7 @@ struct BitsAndBytesGrouping {
 
     private mutating func checkCodebook(_ name: String, _ quantType: QuantType) throws {
         let found = try bytes(try piece(name, dtype: .f32, count: 16))
-        guard found == littleEndianBytes(quantType.levels) else {
+        guard found == StandardTables.quantMap(quantType) else {
             throw QuantizedTensorProblem.nonStandardCodebook(piece: name, quantType: quantType)
         }
     }
@@ -131,7 +130,7 @@ struct BitsAndBytesGrouping {
     /// The levels of the scales when they are not the standard ones. bitsandbytes decodes with the stored ones.
     private mutating func nestedCodebook(_ name: String) throws -> [Float]? {
         let found = try bytes(try piece(name, dtype: .f32, count: 256))
-        guard found != littleEndianBytes(DoubleQuantizer.codebook) else { return nil }
+        guard found != StandardTables.dynamicMap else { return nil }
         return floats(littleEndian: found)
     }
 

@@ -1,4 +1,3 @@
-import Quantization
 import Tensors
 
 /// A tensor of a safetensors file that holds a logical tensor or a piece of it.
@@ -45,19 +44,21 @@ extension LogicalTensor {
             let piece = SafetensorsPiece(name: name + suffix, dtype: dtype, shape: [count], byteCount: byteCount)
             return PlannedPiece(piece: piece, content: content)
         }
-        func table(_ suffix: String, _ values: [Float]) -> PlannedPiece {
-            vector(suffix, .f32, values.count, .constant(littleEndianBytes(values)))
+        func table(_ suffix: String, _ bytes: [UInt8]) -> PlannedPiece {
+            vector(suffix, .f32, bytes.count / 4, .constant(bytes))
         }
         var pieces = [
             PlannedPiece(piece: try codePiece(quantization, elements: elements), content: .part(.codes)),
-            table(BitsAndBytesNames.quantMap, quantization.quantType.levels),
+            table(BitsAndBytesNames.quantMap, StandardTables.quantMap(quantization.quantType)),
         ]
         if let double = quantization.doubleQuantization {
             pieces += [
                 vector(BitsAndBytesNames.absmax, .u8, scales, .part(.absmax)),
                 vector(
                     BitsAndBytesNames.nestedAbsmax, .f32, double.blockCount(scales: scales), .part(.nestedAbsmax)),
-                table(BitsAndBytesNames.nestedQuantMap, double.codebook ?? DoubleQuantizer.codebook),
+                table(
+                    BitsAndBytesNames.nestedQuantMap,
+                    double.codebook.map(littleEndianBytes) ?? StandardTables.dynamicMap),
             ]
         } else {
             pieces.append(vector(BitsAndBytesNames.absmax, .f32, scales, .part(.absmax)))

@@ -1,8 +1,8 @@
 import SystemPackage
 import Tensors
 
-/// A model as Hugging Face lays it out: a directory with weights, `config.json` and side files, or one weights file with or
-/// without them beside it.
+/// A model: a directory as Hugging Face lays it out, with weights, `config.json` and side files; one weights file with or
+/// without them beside it; or an NF4 container, which holds all of them.
 public struct ModelDirectory: Sendable {
     /// The path as it was given.
     public let path: FilePath
@@ -12,16 +12,27 @@ public struct ModelDirectory: Sendable {
     /// A quantization that the model uses and that we cannot decode.
     public let foreignQuantization: ForeignQuantization?
 
-    private let directory: FilePath
-    private let sideFileNames: [FilePath]
+    /// The container, if the model is one.
+    public let container: NF4ContainerReader?
+
+    /// The side files beside the weights; those inside a container are read when they are asked for.
+    private let storedSideFiles: [SideFile]
 
     /// Opens a model.
     ///
     /// - Parameter path: A directory with `model.safetensors`, `model.safetensors.index.json` or a single other
-    ///   `*.safetensors`; or a `.safetensors` file; or an index.
+    ///   `*.safetensors`; or a `.safetensors` file; or an index; or an NF4 container.
     /// - Throws: ``CheckpointError`` saying what is there instead, or what is wrong with it; ``Tensors/FileError``.
     public init(path: FilePath) throws {
-        self.path = path
+        if let container = try ModelDirectory.openContainer(path) {
+            try self.init(path: path, container: container)
+        } else {
+            try self.init(safetensorsAt: path)
+        }
+    }
+
+    private init(safetensorsAt path: FilePath) throws {
+        let directory: FilePath
         let checkpoint: SafetensorsCheckpoint
         switch FileSystem.kind(of: path) {
         case .directory?:
@@ -33,23 +44,56 @@ public struct ModelDirectory: Sendable {
                 path.lastComponent?.string.hasSuffix(".index.json") == true
                 ? try SafetensorsCheckpoint(index: path) : try SafetensorsCheckpoint(file: path)
         }
+        self.path = path
         reader = checkpoint
+        container = nil
         let configPath = directory.appending(ModelFiles.config)
         let hasConfig = FileSystem.kind(of: configPath) == .file
         config = hasConfig ? try ModelConfig(path: configPath) : nil
         // Beside a lone file anything may lie; a config.json says that it is a model's directory.
         let isModelDirectory = hasConfig || FileSystem.kind(of: path) == .directory
-        sideFileNames = isModelDirectory ? try SideFileSelection.names(in: directory) : []
+        storedSideFiles = try (isModelDirectory ? SideFileSelection.names(in: directory) : []).map {
+            SideFile(name: $0, content: .copy(of: directory.appending($0.components)))
+        }
         foreignQuantization = config?.foreignQuantization ?? checkpoint.foreignQuantization
+    }
+
+    /// Opens a container; `nil` when the path is no file that starts like one.
+    private static func openContainer(_ path: FilePath) throws -> NF4ContainerReader? {
+        guard FileSystem.kind(of: path) == .file else { return nil }
+        let file = try InputFile(path: path)
+        guard NF4ContainerReader.recognizes(try file.bytes(0..<min(file.size, 8))) else { return nil }
+        return try NF4ContainerReader(path: path)
+    }
+
+    private init(path: FilePath, container: NF4ContainerReader) throws {
+        self.path = path
+        self.container = container
+        reader = container
+        config = try container.sideFile(ModelFiles.config).map { (bytes) throws(CheckpointError) in
+            try ModelConfig(parsing: bytes, path: path.appending(ModelFiles.config))
+        }
+        storedSideFiles = []
+        foreignQuantization = config?.foreignQuantization
+    }
+
+    /// The names of the side files.
+    public var sideFileNames: [String] {
+        container?.sideFiles ?? storedSideFiles.map(\.name.string)
     }
 
     /// The side files of an output: the input's, with another config.json.
     ///
     /// - Parameter config: The output's config.json; `nil` for none.
-    public func sideFiles(config: ModelConfig?) -> [SideFile] {
-        var files = sideFileNames.filter { $0 != FilePath(ModelFiles.config) }.map { name in
-            SideFile(name: name, content: .copy(of: directory.appending(name.components)))
+    /// - Throws: ``CheckpointError`` or ``Tensors/FileError`` when those inside a container cannot be read.
+    public func sideFiles(config: ModelConfig?) throws -> [SideFile] {
+        var files = storedSideFiles
+        if let container {
+            files = try container.sideFiles.map { name in
+                SideFile(name: FilePath(name), content: .bytes(try container.sideFile(name) ?? []))
+            }
         }
+        files.removeAll { $0.name == FilePath(ModelFiles.config) }
         if let config { files.insert(SideFile(name: ModelFiles.config, content: .bytes(config.bytes)), at: 0) }
         return files
     }

@@ -23,6 +23,8 @@ struct IndexCursor {
         try bytes(Value.bitWidth / 8).reversed().reduce(0) { $0 << 8 | Value($1) }
     }
 
+    static let longestNumber = 9
+
     /// An unsigned number in groups of 7 bits, lowest first, each byte but the last with its top bit set (LEB128).
     mutating func number() throws(NF4ContainerProblem) -> Int {
         var value: UInt64 = 0

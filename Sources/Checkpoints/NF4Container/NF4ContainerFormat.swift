@@ -47,6 +47,12 @@ package struct StoredStream: Hashable, Sendable {
     package var offset = 0
     package var storedSize: Int
     package var crc: UInt32
+
+    package init(method: StreamMethod, storedSize: Int, crc: UInt32) {
+        self.method = method
+        self.storedSize = storedSize
+        self.crc = crc
+    }
 }
 
 extension NF4ContainerFormat {

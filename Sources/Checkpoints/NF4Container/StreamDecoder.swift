@@ -41,14 +41,15 @@ package enum StreamDecoder {
         return withUnsafeTemporaryAllocation(byteCount: count, alignment: 16) { values in
             var rest = stored[...]
             for plane in 0..<width {
-                guard rest.count >= 4 else { return false }
-                let field = rest.loadUnaligned(fromByteOffset: 0, as: UInt32.self).littleEndian
-                rest = rest.dropFirst(4)
-                let size = Int(field & 0x7FFF_FFFF)
+                var cursor = IndexCursor(Array(rest.prefix(IndexCursor.longestNumber))[...])
+                let before = cursor.remaining
+                guard let field = try? cursor.number() else { return false }
+                rest = rest.dropFirst(before - cursor.remaining)
+                let size = field / 2
                 guard size <= rest.count else { return false }
                 let bytes = UnsafeRawBufferPointer(rebasing: rest.prefix(size))
                 rest = rest.dropFirst(size)
-                if field >> 31 == 1 {
+                if field % 2 == 1 {
                     guard Zlib.inflate(bytes, into: values) else { return false }
                 } else {
                     guard size == count else { return false }

@@ -41,7 +41,7 @@ package enum StreamEncoder {
         return sorted.withUnsafeBytes { sorted in
             let plan = HuffmanDeflate(planning: sorted)
             // Codes that repeat themselves (of a tensor of zeros, say) are not what this is for.
-            let other = repeatsItself(codes) ? deflated(codes) : nil
+            let other = repeatsItself(codes, huffmanSize: plan.byteCount) ? deflated(codes) : nil
             if let other, other.count < plan.byteCount { return Encoded(method: .deflate, bytes: other) }
             guard plan.byteCount < codes.count else { return stored(codes) }
             return Encoded(method: .deflateByScale, bytes: plan.encode(sorted))
@@ -64,7 +64,7 @@ package enum StreamEncoder {
         var best: [UInt8]?
         if bytes.count <= smallStream {
             best = Zlib.deflate(bytes)
-        } else if repeatsItself(bytes) {
+        } else if repeatsItself(bytes, huffmanSize: plan.byteCount) {
             best = Zlib.deflate(bytes, level: 6)
         }
         if plan.byteCount < min(best?.count ?? .max, bytes.count) { best = plan.encode(bytes) }
@@ -72,8 +72,10 @@ package enum StreamEncoder {
         return best
     }
 
-    /// Whether zlib makes a sample of the bytes notably smaller than Huffman coding does.
-    private static func repeatsItself(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    /// Whether zlib makes a sample of the bytes notably smaller than Huffman coding does. Bytes of which most values are
+    /// about as frequent, such as codes and mantissas, are not worth the sample.
+    private static func repeatsItself(_ bytes: UnsafeRawBufferPointer, huffmanSize: Int) -> Bool {
+        guard huffmanSize * 5 < bytes.count * 4 else { return false }
         let start = (bytes.count - min(bytes.count, sampleSize)) / 2
         let sample = UnsafeRawBufferPointer(rebasing: bytes[start..<min(bytes.count, start + sampleSize)])
         guard !sample.isEmpty, let deflated = Zlib.deflate(sample, level: 1) else { return false }
@@ -82,7 +84,7 @@ package enum StreamEncoder {
 
     // MARK: - Byte planes
 
-    /// For each plane a 32-bit size, its top bit set if the plane is deflated, and the plane.
+    /// For each plane twice its stored size, plus one if it is deflated, and the plane.
     private static func splitIntoPlanes(_ bytes: UnsafeRawBufferPointer, width: Int) -> [UInt8] {
         var result: [UInt8] = []
         let count = bytes.count / width
@@ -92,7 +94,7 @@ package enum StreamEncoder {
                 initialized = count
             }
             let deflated = values.withUnsafeBytes { StreamEncoder.deflated($0) }
-            result.appendLittleEndian(UInt32((deflated ?? values).count) | (deflated == nil ? 0 : 1 << 31))
+            result.appendNumber(2 * (deflated ?? values).count + (deflated == nil ? 0 : 1))
             result += deflated ?? values
         }
         return result

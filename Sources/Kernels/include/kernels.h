@@ -66,6 +66,10 @@ typedef struct {
     size_t non_finite_mismatches;
 } qconv_difference_counts;
 
+// The right factor of a low-rank update is laid out as panels of so many columns, each [rank, QCONV_PANEL_COLUMNS], the last one
+// padded: what a tile of the update needs lies together, in the order in which it is needed.
+#define QCONV_PANEL_COLUMNS 64
+
 // The kernels: return type, name, parameters, arguments. Written once as a list, from which the declarations, the tables
 // of each instruction set and the dispatching functions are made.
 #define QCONV_KERNEL_LIST(KERNEL)                                                                                       \
@@ -104,11 +108,11 @@ typedef struct {
             const float *codebook, float *absmax),                                                                      \
            (codes, nested_absmax, count, blocksize, offset, codebook, absmax))                                          \
     /* update[i - first] (+)= scaling * sum over k of left[row, k] * right[k, column], for i in first ..< first + count. */ \
-    /* Every product is added to the sum with one rounding, in the order of k. */                                       \
+    /* Every product is added to the sum with one rounding, in the order of k. panels: the right factor, see below. */   \
     KERNEL(void, low_rank_update,                                                                                       \
-           (const float *left, const float *right, size_t rank, size_t columns, float scaling, size_t first,            \
+           (const float *left, const float *panels, size_t rank, size_t columns, float scaling, size_t first,           \
             size_t count, bool accumulate, float *update),                                                              \
-           (left, right, rank, columns, scaling, first, count, accumulate, update))                                     \
+           (left, panels, rank, columns, scaling, first, count, accumulate, update))                                    \
     /* update may be NULL. */                                                                                           \
     KERNEL(void, sum_errors,                                                                                            \
            (const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums),        \

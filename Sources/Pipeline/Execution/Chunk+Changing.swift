@@ -1,4 +1,3 @@
-import Adapters
 import Quantization
 import Reports
 import Tensors
@@ -31,27 +30,20 @@ extension Chunk {
 
     /// Adds up the updates that an operation merges and answers their sum, which from now on also counts for the exact
     /// result.
-    func addUpdates(_ factors: [LowRankFactors]) -> UnsafePointer<Float> {
+    func addUpdates(_ updates: [LowRankUpdate]) -> UnsafePointer<Float> {
         guard hasUpdate else {
-            Chunk.sum(factors, range: range, into: update)
+            Chunk.sum(updates, range: range, into: update)
             hasUpdate = true
             return UnsafePointer(update)
         }
-        Chunk.sum(factors, range: range, into: laterUpdate)
+        Chunk.sum(updates, range: range, into: laterUpdate)
         for index in 0..<count { update[index] += laterUpdate[index] }
         return UnsafePointer(laterUpdate)
     }
 
-    private static func sum(_ factors: [LowRankFactors], range: Range<Int>, into sum: UnsafeMutablePointer<Float>) {
-        for (index, factor) in factors.enumerated() {
-            factor.left.withUnsafeBufferPointer { left in
-                factor.right.withUnsafeBufferPointer { right in
-                    guard let left = left.baseAddress, let right = right.baseAddress else { return }
-                    LowRankUpdate.add(
-                        left: left, right: right, rank: factor.rank, columns: factor.columns,
-                        scaling: Float(factor.scaling), range: range, accumulate: index > 0, into: sum)
-                }
-            }
+    private static func sum(_ updates: [LowRankUpdate], range: Range<Int>, into sum: UnsafeMutablePointer<Float>) {
+        for (index, update) in updates.enumerated() {
+            update.compute(range, accumulate: index > 0, into: sum)
         }
     }
 

@@ -1,3 +1,4 @@
+import Checkpoints
 import Crypto
 import Reports
 import SystemPackage
@@ -5,16 +6,23 @@ import Tensors
 
 /// What identifies an input file cheaply: its size, and the SHA-256 of its header.
 package enum Fingerprint {
-    /// The fingerprint of a safetensors file: the header that is hashed is its length field and its JSON.
+    /// The fingerprint of a file. A safetensors file's header is its length field and its JSON; a container's is its first
+    /// 64 bytes.
     package static func make(_ path: FilePath, wholeFile: Bool) throws -> InputFingerprint {
         let file = try InputFile(path: path)
         let lengthBytes = try file.bytes(0..<min(8, file.size))
         let length = lengthBytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }
-        let headerEnd = Int(clamping: min(UInt64(file.size), length.addingReportingOverflow(8).partialValue))
+        // A container's header holds the checksum of its index.
+        let headerEnd =
+            NF4ContainerReader.recognizes(lengthBytes)
+            ? min(file.size, containerHeaderBytes)
+            : Int(clamping: min(UInt64(file.size), length.addingReportingOverflow(8).partialValue))
         return InputFingerprint(
             path: path.string, size: file.size, headerSHA256: try sha256(file, bytes: headerEnd),
             sha256: wholeFile ? try sha256(file, bytes: file.size) : nil)
     }
+
+    private static let containerHeaderBytes = 64
 
     /// The SHA-256 of a file's first bytes, in hexadecimal.
     private static func sha256(_ file: InputFile, bytes: Int) throws -> String {

@@ -1,4 +1,5 @@
 import Checkpoints
+import LosslessJSON
 import Quantization
 import Reports
 import Synchronization
@@ -44,7 +45,7 @@ public struct PipelineExecutor: Sendable {
         let inputs = try fingerprints()
         let writers = WriterSet()
         do {
-            for output in plan.model.outputs { try writers.add(makeWriter(for: output)) }
+            for output in plan.model.outputs { try writers.add(makeWriter(for: output, inputs: inputs)) }
             let (figures, work) = try convert(writers.all)
             try writers.commit(isCancelled: isCancelled)
             let seconds = (clock.now - start) / .seconds(1)
@@ -57,18 +58,54 @@ public struct PipelineExecutor: Sendable {
         }
     }
 
-    private func makeWriter(for output: PlannedOutput) throws -> any CheckpointWriter {
-        try SafetensorsCheckpointWriter(
-            destination: output.spec.path, tensors: output.tensors, metadata: plan.model.input.reader.metadata,
-            maximumShardSize: output.spec.maximumShardSize,
-            sideFiles: output.spec.isSingleFile
-                ? [] : plan.model.input.sideFiles(config: plan.configuration(of: output)),
-            force: options.force)
+    private func makeWriter(for output: PlannedOutput, inputs: [InputFingerprint]) throws -> any CheckpointWriter {
+        let reader = plan.model.input.reader
+        let sideFiles = try plan.model.input.sideFiles(config: plan.configuration(of: output))
+        guard output.format == .nf4 else {
+            return try SafetensorsCheckpointWriter(
+                destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata,
+                maximumShardSize: output.spec.maximumShardSize, sideFiles: output.spec.isSingleFile ? [] : sideFiles,
+                force: options.force)
+        }
+        let adapters = output.adapters.map { plan.model.adapters[$0] }
+        let writer = try NF4ContainerWriter(
+            destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata, sideFiles: sideFiles,
+            adapters: adapters.map { $0.adapter.containerForm(name: $0.pathInSpec, weight: $0.weight) },
+            compression: output.spec.compression ?? .zlib, force: options.force)
+        do {
+            writer.setProvenance(provenance(inputs))
+            for (index, attached) in adapters.enumerated() {
+                try attached.adapter.forEachTensor { tensor, bytes in
+                    try writer.writeAdapter(bytes, adapter: index, tensor: tensor, at: 0)
+                }
+            }
+        } catch {
+            writer.abandon()
+            throw error
+        }
+        return writer
+    }
+
+    /// Where a container's contents come from.
+    private func provenance(_ inputs: [InputFingerprint]) -> JSONValue {
+        [
+            "qconv_version": .string(qconvVersion),
+            "inputs": .array(
+                inputs.map { input in
+                    var entry: JSONValue = [
+                        "path": .string(input.path), "size": .int(input.size),
+                        "header_sha256": .string(input.headerSHA256),
+                    ]
+                    if let hash = input.sha256 { entry["sha256"] = .string(hash) }
+                    return entry
+                }),
+            "spec": plan.spec.normalized,
+        ]
     }
 
     private func fingerprints() throws -> [InputFingerprint] {
         let files = plan.model.input.reader.files + plan.model.adapters.flatMap(\.adapter.files)
-        return try files.filter { $0.extension == "safetensors" }.map {
+        return try files.filter { $0.extension != "json" }.map {
             try Fingerprint.make($0, wholeFile: options.hashFiles)
         }
     }

@@ -1,4 +1,3 @@
-import Adapters
 import Quantization
 import Reports
 import Tensors
@@ -55,8 +54,8 @@ enum Observation: Sendable {
 
 /// What is known of a tensor for one operation while its chunks are processed.
 struct OperationFacts: Sendable {
-    /// The factors of the updates to merge, and what to multiply their product with: scaling × the adapter's weight.
-    var factors: [LowRankFactors] = []
+    /// The updates to merge, scaled by their adapters' weights.
+    var updates: [LowRankUpdate] = []
     /// The rounding decided by a sample.
     var rounding: RoundingRule?
     /// The mean of the scales.

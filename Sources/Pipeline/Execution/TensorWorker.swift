@@ -1,5 +1,6 @@
 import Adapters
 import Checkpoints
+import Quantization
 import Reports
 import Tensors
 
@@ -54,11 +55,12 @@ final class TensorWorker {
     /// Loads the factors of every update that the tensor's operations merge.
     private func facts(of program: TensorProgram) throws -> [OperationFacts] {
         try program.operations.map { operation in
-            let factors = try operation.updates.map { update in
+            let updates = try operation.updates.map { update in
                 let attached = model.adapters[update.adapter]
-                return try attached.adapter.factors(ofModule: update.module).scaled(by: attached.weight)
+                return LowRankUpdate(
+                    try attached.adapter.factors(ofModule: update.module).scaled(by: attached.weight))
             }
-            return OperationFacts(factors: factors)
+            return OperationFacts(updates: updates)
         }
     }
 
@@ -109,5 +111,13 @@ final class TensorWorker {
             result.bytesRead += range.count
         }
         return result
+    }
+}
+
+extension LowRankUpdate {
+    fileprivate init(_ factors: LowRankFactors) {
+        self.init(
+            left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns, rank: factors.rank,
+            scaling: Float(factors.scaling))
     }
 }

@@ -16,7 +16,7 @@ public struct PipelinePlan: Sendable {
     /// - Throws: ``PlanError`` and the errors of the formats when the conversion cannot work.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
         let input = try PlacedError.adding("input") { try ModelDirectory(path: spec.input) }
-        var model = PlannedModel(input: input)
+        var model = try PlacedError.adding("input") { try PlannedModel(input: input) }
         for (index, stage) in spec.steps.enumerated() {
             let place = StageRegistry.place(index + 1, type(of: stage).op)
             if type(of: stage).needsWeights { try PipelinePlan.requireWeights(of: input, place: place) }

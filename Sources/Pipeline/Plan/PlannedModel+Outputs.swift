@@ -7,30 +7,8 @@ extension PlannedModel {
     ///
     /// - Throws: ``PlanError`` when the format cannot hold it, or an attached update would be lost.
     mutating func addOutput(_ spec: OutputSpec, place: String) throws(PlanError) {
-        if let waiting = tensors.first(where: { !$0.pendingUpdates.isEmpty }) {
-            throw PlanError(
-                place: place,
-                problem: "the update of \"\(waiting.tensor.name)\" is attached but not merged, and would be lost",
-                remedy: "put \"merge-in-4bit\" or \"dequantize-merge\" before it")
-        }
-        let anyQuantized = tensors.contains { $0.tensor.encoding.blockQuantization != nil }
-        let format = spec.format ?? (anyQuantized ? .bitsandbytes : .safetensors)
-        switch format {
-        case .safetensors where anyQuantized:
-            throw PlanError(
-                place: place, problem: "the format safetensors holds dense tensors only, and some are 4-bit here",
-                remedy: "use \"format\": \"bitsandbytes\", or put \"dequantize\" before it")
-        case .bitsandbytes where !anyQuantized:
-            throw PlanError(
-                place: place, problem: "the format bitsandbytes holds 4-bit tensors, and none is 4-bit here",
-                remedy: "use \"format\": \"safetensors\", or put \"quantize\" before it")
-        default: break
-        }
-        if spec.isSingleFile, spec.maximumShardSize != nil {
-            throw PlanError(
-                place: place, problem: "\"max_shard_size\" needs a directory, and \"path\" names one file",
-                remedy: "drop the .safetensors from \"path\", or drop \"max_shard_size\"")
-        }
+        let format = spec.format ?? defaultFormat(spec)
+        try checkFormat(format, spec, place: place)
         if outputs.contains(where: { $0.spec.path == spec.path }) {
             throw PlanError(
                 place: place, problem: "two outputs have the path \(spec.path)", remedy: "give each a path of its own")
@@ -46,7 +24,55 @@ extension PlannedModel {
         outputs.append(
             PlannedOutput(
                 spec: spec, format: format, tensors: tensors.map(\.tensor),
-                offsetProducers: tensors.map(\.offsetProducer), place: place))
+                offsetProducers: tensors.map(\.offsetProducer),
+                adapters: Set(tensors.flatMap(\.pendingUpdates).map(\.adapter)).sorted(), place: place))
+    }
+
+    private func defaultFormat(_ spec: OutputSpec) -> OutputFormat {
+        if spec.isContainer { return .nf4 }
+        return tensors.contains { $0.tensor.encoding.blockQuantization != nil } ? .bitsandbytes : .safetensors
+    }
+
+    /// Refuses a format that cannot hold the model as it stands, or that the path contradicts.
+    private func checkFormat(_ format: OutputFormat, _ spec: OutputSpec, place: String) throws(PlanError) {
+        if format != .nf4, let waiting = tensors.first(where: { !$0.pendingUpdates.isEmpty }) {
+            throw PlanError(
+                place: place,
+                problem: "the update of \"\(waiting.tensor.name)\" is attached but not merged, and would be lost",
+                remedy:
+                    "put \"merge-in-4bit\" or \"dequantize-merge\" before it, or keep base and adapter in one container (\"format\": \"nf4\")"
+            )
+        }
+        let anyQuantized = tensors.contains { $0.tensor.encoding.blockQuantization != nil }
+        switch format {
+        case .safetensors where anyQuantized:
+            throw PlanError(
+                place: place, problem: "the format safetensors holds dense tensors only, and some are 4-bit here",
+                remedy: "use \"format\": \"bitsandbytes\" or \"nf4\", or put \"dequantize\" before it")
+        case .bitsandbytes where !anyQuantized:
+            throw PlanError(
+                place: place, problem: "the format bitsandbytes holds 4-bit tensors, and none is 4-bit here",
+                remedy: "use \"format\": \"safetensors\", or put \"quantize\" before it")
+        case .safetensors where spec.isContainer, .bitsandbytes where spec.isContainer:
+            throw PlanError(
+                place: place,
+                problem: "the path \(spec.path) is a container's, and the format \(format.rawValue) is none",
+                remedy: "use \"format\": \"nf4\", or a path that does not end in .nf4")
+        case .nf4 where spec.path.extension == "safetensors":
+            throw PlanError(
+                place: place, problem: "the path \(spec.path) is not a container's", remedy: "let it end in .nf4")
+        default: break
+        }
+        if format != .nf4, spec.compression != nil {
+            throw PlanError(
+                place: place, problem: "\"compression\" goes with containers, and the format is \(format.rawValue)",
+                remedy: "drop it, or use \"format\": \"nf4\"")
+        }
+        if spec.isSingleFile, spec.maximumShardSize != nil {
+            throw PlanError(
+                place: place, problem: "\"max_shard_size\" needs a directory, and \"path\" names one file",
+                remedy: "give \"path\" a directory, or drop \"max_shard_size\"")
+        }
     }
 
     /// transformers makes 4-bit modules of linear layers only; it cannot load other weights that are 4-bit.

@@ -17,9 +17,26 @@ public struct PlannedModel: Sendable {
     /// What a user should know although the conversion can go on.
     public var warnings: [String] = []
 
-    public init(input: ModelDirectory) {
+    /// The model as the input has it. Adapters that travel in a container are attached already.
+    public init(input: ModelDirectory) throws {
         self.input = input
         tensors = input.reader.tensors.enumerated().map { PlannedTensor(source: $0.offset, tensor: $0.element) }
+        guard let container = input.container else { return }
+        for (index, stored) in container.adapters.enumerated() {
+            try attach(LoRAAdapter(inside: container, adapter: index), weight: stored.weight, path: stored.name)
+        }
+    }
+
+    /// Puts an adapter's updates beside the weights they belong to.
+    ///
+    /// - Parameter path: The adapter as reports and containers name it.
+    mutating func attach(_ adapter: LoRAAdapter, weight: Double, path: String) throws {
+        let matches = try adapter.match(to: tensors.map(\.tensor))
+        for match in matches {
+            tensors[match.tensor].pendingUpdates.append(
+                PendingUpdate(adapter: adapters.count, module: match.module))
+        }
+        adapters.append(AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: path, matches: matches))
     }
 
     /// The indices of the tensors that a stage's default or its `include` and `exclude` globs select.
@@ -105,6 +122,8 @@ public struct PlannedOutput: Sendable {
     public let tensors: [LogicalTensor]
     /// For each tensor the operation that makes the offset of its double-quantized scales, if one does.
     let offsetProducers: [Int?]
+    /// The adapters that are attached and not merged, and travel with the model.
+    let adapters: [Int]
     /// Where in the spec it is asked for.
     public let place: String
 }

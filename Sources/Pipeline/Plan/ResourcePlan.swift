@@ -28,7 +28,7 @@ public struct ResourcePlan: Sendable {
         let copyBytes = programs.lazy.filter(\.isCopy).map(\.chunkBytes).max() ?? 0
         let perThread = capacity * Chunk.bytesPerElement + copyBytes
         let factorBytes = model.tensors.map { model.factorBytes($0) }.max() ?? 0
-        let asked = max(1, options.threads ?? coreCount)
+        let asked = max(1, options.threads ?? ResourcePlan.coreCount)
         let affordable = options.memory / (perThread + 2 * factorBytes)
         guard affordable >= 1 else {
             throw PlanError(
@@ -45,6 +45,9 @@ public struct ResourcePlan: Sendable {
             output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
         }
     }
+
+    /// The cores this process may run on.
+    public static var coreCount: Int { Workers.coreCount }
 
     /// Refuses to start what cannot fit on the disk.
     func checkDiskSpace(_ model: PlannedModel) throws(InsufficientSpaceError) {

@@ -1,3 +1,4 @@
+import Checkpoints
 import LosslessJSON
 import OrderedCollections
 import SystemPackage
@@ -93,7 +94,7 @@ public struct PipelineSpec: Sendable {
     static let keys: [SpecKey] = [
         SpecKey(
             "input", .string, required: true,
-            "The model to convert: a Hugging Face directory or a .safetensors file."),
+            "The model to convert: a Hugging Face directory, a .safetensors file or an NF4 container."),
         SpecKey("output", .object(OutputSpec.keys), "Where the result of the last step goes."),
         SpecKey("report", .object(ReportSpec.keys), "Where the report of every tensor's error goes."),
     ]
@@ -104,25 +105,34 @@ public struct OutputSpec: Sendable {
     public let path: FilePath
     /// The path as it stands in the spec.
     public let pathInSpec: String
-    /// `nil`: bitsandbytes when a tensor is 4-bit at that point, else safetensors.
+    /// `nil`: nf4 when the path ends so; bitsandbytes when a tensor is 4-bit at that point; else safetensors.
     public let format: OutputFormat?
     /// The largest shard in bytes; `nil`: one file.
     public let maximumShardSize: Int?
 
+    /// How a container is compressed; `nil`: as it is by default.
+    public let compression: NF4ContainerWriter.Compression?
+
     /// Whether the path names one file rather than a directory.
-    public var isSingleFile: Bool { path.extension == "safetensors" }
+    public var isSingleFile: Bool { format == .nf4 || path.extension == "safetensors" || isContainer }
+
+    /// Whether the path says that it is to be a container.
+    var isContainer: Bool { path.extension == OutputFormat.nf4.rawValue }
 
     static let keys: [SpecKey] = [
         SpecKey(
             "path", .string, required: true,
-            "A directory to make, or a file whose name ends in .safetensors. Relative to the spec."),
+            "A directory to make, or a file whose name ends in .safetensors or .nf4. Relative to the spec."),
         SpecKey(
             "format", .choice(OutputFormat.allCases.map(\.rawValue)),
-            "safetensors (dense tensors only) or bitsandbytes (4-bit tensors as transformers stores them). Default: what the tensors need."
+            "safetensors (dense tensors only), bitsandbytes (4-bit tensors as transformers stores them) or nf4 (one container file for everything, attached adapters included). Default: nf4 for a path that ends in .nf4, else what the tensors need."
         ),
         SpecKey(
             "max_shard_size", .size,
             "The largest file, as in transformers: decimal units (\"5GB\", \"300MB\"), or MiB, GiB. Default: one file."),
+        SpecKey(
+            "compression", .choice(NF4ContainerWriter.Compression.allCases.map(\.rawValue)),
+            "Of a container: zlib (lossless and small), or none (aligned, for memory mapping). Default: zlib."),
     ]
 
     init(_ object: SpecObject, directory: FilePath) throws(SpecError) {
@@ -130,6 +140,7 @@ public struct OutputSpec: Sendable {
         path = directory.pushing(FilePath(pathInSpec))
         format = object.string("format").flatMap(OutputFormat.init(rawValue:))
         maximumShardSize = try object.size("max_shard_size")
+        compression = object.string("compression").flatMap(NF4ContainerWriter.Compression.init(rawValue:))
     }
 }
 
@@ -137,6 +148,7 @@ public struct OutputSpec: Sendable {
 public enum OutputFormat: String, CaseIterable, Sendable {
     case safetensors
     case bitsandbytes
+    case nf4
 }
 
 /// Where reports go.

@@ -23,13 +23,6 @@ struct AttachAdapterStage: Stage {
     }
 
     func plan(_ model: inout PlannedModel, place: String) throws {
-        let adapter = try LoRAAdapter(directory: path)
-        let matches = try adapter.match(to: model.tensors.map(\.tensor))
-        let index = model.adapters.count
-        model.adapters.append(
-            AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: pathInSpec, matches: matches))
-        for match in matches {
-            model.tensors[match.tensor].pendingUpdates.append(PendingUpdate(adapter: index, module: match.module))
-        }
+        try model.attach(LoRAAdapter(directory: path), weight: weight, path: pathInSpec)
     }
 }

@@ -96,7 +96,7 @@ struct MergeDense: TensorOperation {
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
         let values = chunk.takeValues()
-        let update = chunk.addUpdates(facts.factors)
+        let update = chunk.addUpdates(facts.updates)
         if let baseDType { FloatConversion.round(values, count: chunk.count, to: baseDType) }
         for index in 0..<chunk.count { values[index] += update[index] }
         chunk.become(dense: dtype, values: values)

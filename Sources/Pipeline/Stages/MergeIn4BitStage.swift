@@ -151,7 +151,7 @@ struct MergeIn4Bit: TensorOperation {
     private func merge(_ chunk: Chunk, facts: OperationFacts, rounding: RoundingRule) {
         switch scales {
         case .base:
-            chunk.moveCodes(by: chunk.addUpdates(facts.factors), result: encoding, rounding: rounding)
+            chunk.moveCodes(by: chunk.addUpdates(facts.updates), result: encoding, rounding: rounding)
         case .fresh:
             chunk.become(
                 quantized: encoding, values: exactSum(chunk, facts: facts), rounding: rounding,
@@ -162,7 +162,7 @@ struct MergeIn4Bit: TensorOperation {
     /// The decoded base plus the updates, as PEFT adds them: the base is rounded to the quant state's dtype first.
     private func exactSum(_ chunk: Chunk, facts: OperationFacts) -> UnsafePointer<Float> {
         let values = chunk.takeValues()
-        let update = chunk.addUpdates(facts.factors)
+        let update = chunk.addUpdates(facts.updates)
         FloatConversion.round(values, count: chunk.count, to: base.dtype)
         for index in 0..<chunk.count { values[index] += update[index] }
         return UnsafePointer(values)

@@ -25,6 +25,7 @@ enum ExitStatus: Int32 {
         if error is Interrupted { Interruption.exitAsInterrupted() }
         // --help and --version arrive as errors too, as do mistakes on the command line, which ArgumentParser words.
         let code = QConv.exitCode(for: error)
+        if let code = error as? ExitCode { QConv.exit(withError: code) }
         if code.isSuccess || code == .validationFailure {
             guard code.isSuccess else {
                 StandardError.write(QConv.fullMessage(for: error) + "\n")

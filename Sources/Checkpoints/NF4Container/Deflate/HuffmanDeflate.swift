@@ -32,7 +32,7 @@ package struct HuffmanDeflate {
     /// Finds blocks and codes for some bytes.
     ///
     /// - Parameter cells: How many cells the bytes are cut into at most; the time to decide grows with its square.
-    package init(planning bytes: UnsafeRawBufferPointer, cells maximumCells: Int = 12) {
+    package init(planning bytes: UnsafeRawBufferPointer, cells maximumCells: Int = 16) {
         let cellCount = max(1, min(maximumCells, bytes.count / HuffmanDeflate.smallestCell))
         let bounds = (0...cellCount).map { bytes.count * $0 / cellCount }
         // Counts from the start up to each bound: a difference of two is the counts of a range of cells.
@@ -111,7 +111,7 @@ package struct HuffmanDeflate {
         return cuts.reversed()
     }
 
-    /// About how many bits a block with these bytes takes: their entropy, and a header of some 3 bits a symbol.
+    /// About how many bits a block with these bytes takes: their entropy, and a header of some 2 bits a symbol.
     private static func estimatedBits(_ before: [UInt32], _ through: [UInt32]) -> Double {
         var total = 0.0
         var weighted: Float = 0
@@ -124,7 +124,7 @@ package struct HuffmanDeflate {
             weighted += Float(count) * log2(Float(count))
         }
         guard total > 0 else { return 0 }
-        return total * log2(total) - Double(weighted) + 70 + 3 * Double(symbols)
+        return total * log2(total) - Double(weighted) + 60 + 2 * Double(symbols)
     }
 }
 

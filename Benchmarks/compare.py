@@ -1,0 +1,106 @@
+"""Measures qconv beside bitsandbytes, torch, PEFT and cp, in paired runs, and writes the table of RESULTS.md.
+
+Started by `run`, which builds what this needs.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import subprocess
+import tempfile
+from datetime import date
+from pathlib import Path
+
+from measuring import KernelServer, check_table, table
+
+
+def machine() -> list[str]:
+    processor = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((l.split(":")[1].strip() for l in lines if l.startswith("model name")), processor)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    swift = subprocess.run(["swift", "--version"], capture_output=True, text=True).stdout.splitlines()
+    libraries = ("torch", "bitsandbytes", "peft", "transformers")
+    return [
+        f"{processor}, {os.cpu_count()} cores, {memory} GiB, {platform.system()} {platform.release()}",
+        swift[0] if swift else "",
+        f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in libraries),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--qconv", required=True, help="the program")
+    parser.add_argument("--bench", required=True, help="qconv-bench")
+    parser.add_argument("--runs", type=int, default=5, help="measured runs of each side")
+    parser.add_argument("--directory", help="where checkpoints go (about 8 GB); removed afterwards unless given")
+    parser.add_argument("--only", choices=["kernels", "processes"])
+    parser.add_argument("--output", help="the Markdown file to write")
+    arguments = parser.parse_args()
+
+    sections: list[str] = []
+
+    def add(title: str, text: str) -> None:
+        sections.append(f"## {title}\n\n{text}\n")
+        print(f"\n{title}\n\n{text}", flush=True)
+
+    if arguments.only != "processes":
+        import kernels
+
+        server = KernelServer(arguments.bench, kernels.ROWS, kernels.COLUMNS)
+        shape = f"{kernels.ROWS} × {kernels.COLUMNS}"
+        for threads in (2, 1):
+            rows = kernels.beside_libraries(server, threads, arguments.runs)
+            if threads == 1:
+                for row in rows:
+                    row.target = None
+            add(f"Kernels, {shape}, {threads} thread{'s' if threads > 1 else ''}, beside bitsandbytes and torch", table(rows))
+        add("Kernels: two threads beside one", table(
+            kernels.two_threads_beside_one(server, arguments.runs), "two", "one"))
+        add("Kernels beside a copy of the float32 matrix in memory, two threads", table(
+            kernels.beside_a_copy(server, 2, arguments.runs), theirs="copy"))
+        server.close()
+
+    if arguments.only != "kernels":
+        with tempfile.TemporaryDirectory() as temporary:
+            measure_processes(arguments, Path(arguments.directory or temporary).resolve(), add)
+
+    if arguments.output:
+        head = "# Results\n\nWritten by `Benchmarks/run`. Every ratio is of runs made in turn; medians, with the least and the largest.\n"
+        facts = "\n".join(f"- {line}" for line in machine() + [f"{date.today()}, {arguments.runs} runs a side"])
+        Path(arguments.output).write_text("\n".join([head, facts + "\n"] + sections))
+
+
+def measure_processes(arguments, directory: Path, add) -> None:
+    from processes import Conversions
+
+    directory.mkdir(parents=True, exist_ok=True)
+    conversions = Conversions(arguments.qconv, arguments.bench, directory, arguments.runs)
+    adapter, large_adapter = directory / "small-adapter", directory / "large-adapter"
+    small = conversions.generate("small", "--weights", "135000000", "--adapter", str(adapter))
+    quantize = conversions.quantize_spec(small, "small-nf4")
+    conversions.pipeline(quantize)
+    nf4 = directory / "small-nf4-base"
+    conversions.pipeline(conversions.quantize_spec(small, nf4.name))
+    merge = conversions.merge_spec(nf4, adapter, "small-merged")
+    merge_as_peft = conversions.merge_spec(nf4, adapter, "small-merged-as-peft", rounding="nearest", scales="fresh")
+
+    add("Start-up", check_table(conversions.start_up()))
+    add("Whole process, 135 M weights, beside cp of the input", table(
+        conversions.beside_copy("quantize bf16 to bitsandbytes NF4", quantize, small, 1.5)
+        + conversions.beside_copy("merge-in-4bit, rank 16", merge, nf4, 3), theirs="cp"))
+    rows, checks = conversions.beside_peft(merge_as_peft, nf4, adapter)
+    add("Whole process, 135 M weights, beside PEFT", table(rows, theirs="PEFT") + "\n\n" + check_table(checks))
+    add("Whole process: two threads beside one", table(conversions.two_threads_beside_one([
+        ("quantize bf16 to bitsandbytes NF4", quantize), ("merge-in-4bit, rank 16", merge),
+        ("merge-in-4bit, rank 16, as PEFT", merge_as_peft)]), "two", "one"))
+    large = conversions.generate("large", "--weights", "1000000000", "--adapter", str(large_adapter))
+    add("1 billion weights, half of them in one tensor", check_table(
+        conversions.large_beside_small(large, small, large_adapter, adapter)))
+
+
+if __name__ == "__main__":
+    main()

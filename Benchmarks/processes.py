@@ -1,0 +1,149 @@
+"""Whole conversions, each a process of its own, beside `cp` and beside PEFT on the same files."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from measuring import Check, Row, Usage, median, paired, run_process, size_text, time_text
+
+
+class Conversions:
+    def __init__(self, qconv: str, bench: str, directory: Path, runs: int):
+        self.qconv, self.bench, self.directory, self.runs = qconv, bench, directory, runs
+        # What the figures come to beside the tables.
+        self.remarks: list[str] = []
+
+    # Inputs
+
+    def generate(self, name: str, *options: str) -> Path:
+        path = self.directory / name
+        if not path.exists():
+            subprocess.run([self.bench, "generate", str(path), *options], check=True)
+        return path
+
+    def weights_of(self, model: Path) -> int:
+        """Elements of a bfloat16 checkpoint."""
+        return model.joinpath("model.safetensors").stat().st_size // 2
+
+    # Conversions
+
+    def spec(self, name: str, document: dict) -> str:
+        path = self.directory / f"{name}.json"
+        path.write_text(json.dumps(document, indent=2))
+        return str(path)
+
+    def quantize_spec(self, model: Path, output: str, **options) -> str:
+        return self.spec(output, {
+            "input": str(model), "steps": [{"op": "quantize"} | options],
+            "output": {"path": str(self.directory / output), "format": "bitsandbytes"}})
+
+    def merge_spec(self, model: Path, adapter: Path, output: str, **options) -> str:
+        return self.spec(output, {
+            "input": str(model),
+            "steps": [{"op": "attach-adapter", "path": str(adapter)}, {"op": "merge-in-4bit"} | options],
+            "output": {"path": str(self.directory / output), "format": "bitsandbytes"}})
+
+    def pipeline(self, spec: str, *options: str) -> Usage:
+        shutil.rmtree(Path(spec).with_suffix(""), ignore_errors=True)
+        return run_process([self.qconv, "pipeline", spec, "--quiet", "--force", *options])
+
+    def copy(self, model: Path, synced: bool) -> Usage:
+        """`cp` of the weights; with `synced` also until they are on the disk, as our outputs are when we are done."""
+        destination = self.directory / "copy.safetensors"
+        destination.unlink(missing_ok=True)
+        command = f'cp "$0" "$1"{" && sync \"$1\"" if synced else ""}'
+        return run_process(["sh", "-c", command, str(model / "model.safetensors"), str(destination)])
+
+    def beside_copy(self, name: str, spec: str, model: Path, target: float) -> list[Row]:
+        rows = []
+        for synced in (False, True):
+            ours, copy = paired(lambda: self.pipeline(spec), lambda: self.copy(model, synced), self.runs)
+            rows.append(Row(
+                f"{name} / cp{' and sync' if synced else ''}", [u.seconds for u in ours], [u.seconds for u in copy],
+                None if synced else target, at_most=True,
+                notes=f"peak {size_text(max(u.peak_bytes for u in ours))}, CPU {time_text(median(cpu(u) for u in ours))}"))
+        return rows
+
+    def beside_peft(self, spec: str, base: Path, adapter: Path) -> tuple[list[Row], list[Check]]:
+        script = str(Path(__file__).with_name("peft_merge.py"))
+        output = self.directory / "merged-by-peft"
+
+        def peft() -> Usage:
+            shutil.rmtree(output, ignore_errors=True)
+            return run_process([sys.executable, script, str(base), str(adapter), str(output)])
+
+        ours, theirs = paired(lambda: self.pipeline(spec), peft, self.runs)
+        row = Row(
+            "NF4 merge, rank 16, as PEFT does it", [u.seconds for u in ours], [u.seconds for u in theirs], 30)
+        our_peak, their_peak = (max(u.peak_bytes for u in side) for side in (ours, theirs))
+        return [row], [Check(
+            "peak memory of PEFT / ours", f"{their_peak / our_peak:.1f} × ({size_text(their_peak)} / {size_text(our_peak)})",
+            "≥ 4 ×", their_peak >= 4 * our_peak)]
+
+    def start_up(self) -> list[Check]:
+        many = self.generate("many-tensors", "--tensors", "1000")
+        spec = self.spec("plan", {
+            "input": str(many), "steps": [{"op": "quantize"}], "output": {"path": str(self.directory / "never")}})
+        checks = []
+        for name, command, limit in [
+            ("qconv --help", [self.qconv, "--help"], 0.020),
+            ("qconv pipeline --plan, 1,001 tensors", [self.qconv, "pipeline", spec, "--plan"], 0.050),
+        ]:
+            seconds = [run_process(command).seconds for _ in range(4 * self.runs)]
+            checks.append(Check(
+                name, f"{time_text(median(seconds))} ({time_text(min(seconds))}–{time_text(max(seconds))})",
+                f"≤ {limit * 1000:.0f} ms", median(seconds) <= limit))
+        return checks
+
+    def large_beside_small(self, large: Path, small: Path, adapter: Path, small_adapter: Path) -> list[Check]:
+        """A checkpoint with half of a billion weights in one tensor: memory, and time a weight."""
+        checks = []
+        everything = {"include": ["*embed_tokens*", "*_proj*"]}
+        for name, options in [("quantize", {}), ("quantize, embedding too", everything)]:
+            specs = [
+                self.quantize_spec(model, f"scaling-{model.name}", **options) for model in (large, small)]
+            ours, theirs = paired(
+                lambda: self.pipeline(specs[0]), lambda: self.pipeline(specs[1]), self.runs)
+            checks += self.scaling(name, ours, theirs, self.weights_of(large), self.weights_of(small))
+        # Both are now in 4 bits, the embedding included.
+        bases = []
+        for model in (large, small):
+            base = self.directory / f"scaling-base-{model.name}"
+            self.pipeline(self.quantize_spec(model, base.name, **everything))
+            bases.append(base)
+        specs = [
+            self.merge_spec(base, factors, f"scaling-merged-{base.name}", rounding="stochastic")
+            for base, factors in zip(bases, (adapter, small_adapter))]
+        ours, theirs = paired(lambda: self.pipeline(specs[0]), lambda: self.pipeline(specs[1]), self.runs)
+        checks += self.scaling(
+            "merge-in-4bit, rank 16", ours, theirs, self.weights_of(large), self.weights_of(small))
+        return checks
+
+    def scaling(self, name: str, large: list[Usage], small: list[Usage], large_count: int, small_count: int):
+        peak = max(u.peak_bytes for u in large)
+        ratios = [
+            (a.seconds / large_count) / (b.seconds / small_count) for a, b in zip(large, small)]
+        per_weight = median(u.seconds for u in large) / large_count * 1e9
+        return [
+            Check(f"{name}: peak memory, {large_count / 1e9:.2f} G weights", size_text(peak), "≤ 320 MiB",
+                  peak <= 320 << 20, f"{time_text(median(u.seconds for u in large))}"),
+            Check(f"{name}: time a weight / that of {small_count / 1e6:.0f} M weights",
+                  f"{median(ratios):.2f} × ({min(ratios):.2f}–{max(ratios):.2f})", "≤ 1.2 ×", median(ratios) <= 1.2,
+                  f"{per_weight:.2f} ns a weight"),
+        ]
+
+    def two_threads_beside_one(self, jobs: list[tuple[str, str]]) -> list[Row]:
+        rows = []
+        for name, spec in jobs:
+            two, one = paired(
+                lambda: self.pipeline(spec, "--threads", "2"), lambda: self.pipeline(spec, "--threads", "1"), self.runs)
+            rows.append(Row(
+                name, [u.seconds for u in two], [u.seconds for u in one], 1.8,
+                notes=f"CPU {time_text(median(cpu(u) for u in two))}"))
+        return rows
+
+
+def cpu(usage: Usage) -> float:
+    return usage.user_seconds + usage.system_seconds

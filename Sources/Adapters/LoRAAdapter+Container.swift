@@ -1,0 +1,42 @@
+import Checkpoints
+import SystemPackage
+import Tensors
+
+extension LoRAAdapter {
+    /// Opens an adapter that travels inside an NF4 container.
+    ///
+    /// - Parameter index: Index into the container's adapters.
+    /// - Throws: ``AdapterError`` as for an adapter's directory; messages name the container.
+    public init(inside container: NF4ContainerReader, adapter index: Int) throws {
+        let stored = container.adapters[index]
+        let file = container.files.first ?? ""
+        try self.init(
+            directory: file, configurationFile: file.appending(stored.name), configurationBytes: stored.configuration,
+            weightsFile: file.appending(stored.name), weights: container.checkpoint(ofAdapter: index), files: [])
+    }
+
+    /// The adapter as a container describes it; its tensors are those that ``forEachTensor(_:)`` hands out.
+    ///
+    /// - Parameter weight: What the whole adapter is multiplied with.
+    public func containerForm(name: String, weight: Double) -> NF4ContainerAdapter {
+        NF4ContainerAdapter(
+            name: name, weight: weight, configuration: configurationBytes, tensors: weights.tensors,
+            modules: zip(modules, factorTensors).map { module, tensors in
+                NF4ContainerAdapter.Module(
+                    name: module.name, rank: module.rank, scaling: module.scaling,
+                    fanInFanOut: configuration.fanInFanOut,
+                    factors: [.init(role: .loraA, tensor: tensors.a), .init(role: .loraB, tensor: tensors.b)])
+            })
+    }
+
+    /// Hands the stored bytes of every tensor to `body`, one tensor at a time.
+    public func forEachTensor(_ body: (_ index: Int, _ bytes: UnsafeRawBufferPointer) throws -> Void) throws {
+        for (index, tensor) in weights.tensors.enumerated() {
+            let bytes = UnsafeMutableRawBufferPointer.allocate(
+                byteCount: tensor.byteCount(of: .values), alignment: 16)
+            defer { bytes.deallocate() }
+            try weights.read(.values, ofTensor: index, at: 0, into: bytes)
+            try body(index, UnsafeRawBufferPointer(bytes))
+        }
+    }
+}

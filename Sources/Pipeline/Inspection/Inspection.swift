@@ -1,0 +1,77 @@
+import Adapters
+import Checkpoints
+import LosslessJSON
+import Reports
+import SystemPackage
+import Tensors
+
+/// What a model file or directory, a container or an adapter holds, told from headers alone.
+public struct Inspection: Sendable {
+    public let path: FilePath
+    /// `safetensors`, `bitsandbytes`, `nf4` or `adapter`.
+    public let kind: String
+    public let tensors: [LogicalTensor]
+    public let metadata: [String: String]
+    public let sideFiles: [String]
+    public let adapters: [AdapterFacts]
+    /// The bytes of the files.
+    public let fileBytes: Int
+    /// Where a container's contents come from.
+    public let provenance: JSONValue?
+    /// A container's own account of its size.
+    public let containerSizes: NF4ContainerSizes?
+
+    /// An adapter's modules and what they are multiplied with.
+    public struct AdapterFacts: Sendable {
+        public let name: String
+        public let weight: Double
+        public let modules: [LoRAModule]
+    }
+
+    /// Opens whatever stands at a path.
+    ///
+    /// - Throws: ``CheckpointError``, ``AdapterError`` or ``FileError`` when it is nothing we can read.
+    public init(path: FilePath) throws {
+        self.path = path
+        if let adapter = try Inspection.openAdapter(path) {
+            let reader = try SafetensorsCheckpoint(file: path.appending("adapter_model.safetensors"))
+            kind = "adapter"
+            tensors = reader.tensors
+            metadata = reader.metadata
+            sideFiles = []
+            adapters = [AdapterFacts(name: path.string, weight: 1, modules: adapter.modules)]
+            fileBytes = try Inspection.size(of: reader.files)
+            provenance = nil
+            containerSizes = nil
+            return
+        }
+        let model = try ModelDirectory(path: path)
+        let isQuantized = model.reader.tensors.contains { $0.encoding.blockQuantization != nil }
+        kind = model.container != nil ? "nf4" : isQuantized ? "bitsandbytes" : "safetensors"
+        tensors = model.reader.tensors
+        metadata = model.reader.metadata
+        sideFiles = model.sideFileNames
+        adapters = try (model.container?.adapters ?? []).indices.map { index in
+            guard let container = model.container else { return AdapterFacts(name: "", weight: 1, modules: []) }
+            let adapter = try LoRAAdapter(inside: container, adapter: index)
+            let stored = container.adapters[index]
+            return AdapterFacts(name: stored.name, weight: stored.weight, modules: adapter.modules)
+        }
+        fileBytes = try Inspection.size(of: model.reader.files)
+        provenance = try model.container?.provenance()
+        containerSizes = model.container?.sizes
+    }
+
+    /// The adapter at a path; `nil` when it is no adapter's directory.
+    private static func openAdapter(_ path: FilePath) throws -> LoRAAdapter? {
+        guard (try? InputFile(path: path.appending("adapter_config.json"))) != nil else { return nil }
+        return try LoRAAdapter(directory: path)
+    }
+
+    private static func size(of files: [FilePath]) throws -> Int {
+        try files.reduce(0) { $0 + (try InputFile(path: $1)).size }
+    }
+
+    /// Bytes of a tensor's data before any compression.
+    static func dataBytes(_ tensor: LogicalTensor) -> Int { tensor.parts.reduce(0) { $0 + $1.byteCount } }
+}

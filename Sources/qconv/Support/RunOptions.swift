@@ -1,0 +1,67 @@
+import ArgumentParser
+import Checkpoints
+import Pipeline
+import Reports
+
+/// The options of every command that converts, and the conversion itself.
+struct RunOptions: ParsableArguments {
+    @Flag(help: "Print what would be done, from headers alone, and write nothing.")
+    var plan = false
+
+    @Flag(help: "Replace existing outputs and reports.")
+    var force = false
+
+    @Option(help: ArgumentHelp("Worker threads. Default: one a core.", valueName: "n"))
+    var threads: Int?
+
+    @Option(help: ArgumentHelp("The most memory for data in flight.", valueName: "size"))
+    var memory = "256MiB"
+
+    @Flag(help: "Add the SHA-256 of whole input files to their fingerprints.")
+    var hash = false
+
+    @Flag(help: "Print no progress and no report.")
+    var quiet = false
+
+    @Flag(help: "Print the report (or the plan) as JSON.")
+    var json = false
+
+    func validate() throws {
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads must be from 1 to 1024.")
+        }
+    }
+
+    /// Plans and runs a conversion, with progress on standard error and the report on standard output.
+    func run(_ spec: PipelineSpec) throws {
+        Interruption.listen()
+        let options = try options()
+        let plan = try PipelinePlan(spec: spec, options: options)
+        if self.plan {
+            return try StandardOutput.write(
+                json ? plan.json.serialized(.pretty) + "\n" : plan.text(width: StandardOutput.width))
+        }
+        let progress = ProgressLine(isEnabled: !quiet)
+        defer { progress.clear() }
+        let executor = PipelineExecutor(
+            plan: plan, options: options, isCancelled: { Interruption.isRequested }, progress: progress.show)
+        let report = try executor.run()
+        progress.clear()
+        try plan.writeReports(report)
+        if json {
+            try StandardOutput.write(report.json.serialized(.pretty) + "\n")
+        } else if !quiet {
+            try StandardOutput.write(
+                report.terminalText(width: StandardOutput.width, styled: StandardOutput.isStyled))
+        }
+    }
+
+    private func options() throws -> PipelineOptions {
+        var options = PipelineOptions()
+        options.force = force
+        options.threads = threads
+        options.memory = try ByteSize(parsing: memory).bytes
+        options.hashFiles = hash
+        return options
+    }
+}
