@@ -12,6 +12,7 @@ let package = Package(
         .library(name: "Adapters", targets: ["Adapters"]),
         .library(name: "Quantization", targets: ["Quantization"]),
         .library(name: "Reports", targets: ["Reports"]),
+        .library(name: "Comparison", targets: ["Comparison"]),
         .library(name: "Pipeline", targets: ["Pipeline"]),
     ],
     dependencies: [
@@ -49,17 +50,25 @@ let package = Package(
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .target(name: "Reports", dependencies: ["Tensors", "LosslessJSON", "Kernels"]),
+        // Plain threads for what streams tensors.
+        .target(name: "Workers"),
+        .target(
+            name: "Comparison",
+            dependencies: [
+                "Checkpoints", "Adapters", "Quantization", "Reports", "Tensors", "Kernels", "LosslessJSON", "Workers",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .target(
             name: "Pipeline",
             dependencies: [
-                "Checkpoints", "Adapters", "Quantization", "Reports", "Tensors", "LosslessJSON",
+                "Checkpoints", "Adapters", "Quantization", "Reports", "Tensors", "LosslessJSON", "Workers",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .executableTarget(
             name: "qconv",
             dependencies: [
-                "Pipeline",
+                "Pipeline", "Comparison", "Workers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(
@@ -85,6 +94,12 @@ let package = Package(
             name: "PipelineTests",
             dependencies: [
                 "Pipeline", "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(
+            name: "ComparisonTests",
+            dependencies: [
+                "Comparison", "Checkpoints", "Reports", "Tensors", "LosslessJSON", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "TestSupport"]),

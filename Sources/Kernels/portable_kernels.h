@@ -741,6 +741,8 @@ static void QCONV_NAME(sum_errors)(
     }
 }
 
+#include "count_differences.h"
+
 // MARK: - Element types
 
 typedef uint16_t uint16_unaligned __attribute__((aligned(1)));

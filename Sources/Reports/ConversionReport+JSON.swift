@@ -27,7 +27,7 @@ extension ConversionReport {
 }
 
 extension InputFingerprint {
-    fileprivate var json: JSONValue {
+    package var json: JSONValue {
         var fingerprint: JSONValue = [
             "path": .string(path), "size": .int(size), "header_sha256": .string(headerSHA256),
         ]
@@ -37,13 +37,13 @@ extension InputFingerprint {
 }
 
 extension AdapterReport {
-    fileprivate var json: JSONValue {
+    package var json: JSONValue {
         ["path": .string(path), "weight": .double(weight), "modules_matched": .int(modulesMatched)]
     }
 }
 
 extension RunFacts {
-    fileprivate var json: JSONValue {
+    package var json: JSONValue {
         var json: JSONValue = [
             "seconds": .double(seconds),
             "peak_memory_bytes": peakMemoryBytes.map { .int($0) } ?? .null,

@@ -75,7 +75,7 @@ public struct ErrorFigures: Hashable, Sendable {
 
     /// Figures about the error from one set of tensors and about the update from those of them that had one; `update` is
     /// empty when none had.
-    init(_ sums: ErrorSums, update: ErrorSums) {
+    package init(_ sums: ErrorSums, update: ErrorSums) {
         let error = ErrorFigures(sums, hasUpdate: false)
         let update = ErrorFigures(update, hasUpdate: true)
         self.init(
@@ -86,7 +86,7 @@ public struct ErrorFigures: Hashable, Sendable {
 
     /// The figures of a tensor that was copied byte for byte: no error, by definition. The cosine is `nil`: nobody looked
     /// at the values.
-    static let untouched = ErrorFigures(
+    package static let untouched = ErrorFigures(
         relativeError: 0, rmse: 0, maxAbsError: 0, cosine: nil, sqnrDecibels: .infinity, updateRatio: nil,
         updateKept: nil)
 

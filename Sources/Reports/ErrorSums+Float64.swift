@@ -1,8 +1,8 @@
 extension ErrorSums {
     /// The sums of elements whose base is float64, which float32 arithmetic would already round. Rare (no model is
     /// trained in float64), so plain and sequential.
-    public init(
-        base: UnsafePointer<Double>, update: UnsafePointer<Float>?, written: UnsafePointer<Float>, count: Int
+    public init<Written: BinaryFloatingPoint>(
+        base: UnsafePointer<Double>, update: UnsafePointer<Float>?, written: UnsafePointer<Written>, count: Int
     ) {
         self.init()
         self.count = count

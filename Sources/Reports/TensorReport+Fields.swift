@@ -37,7 +37,7 @@ extension TensorReport {
 extension Encoding {
     /// The dtype of the values a reader gets: the dense dtype, or what 4-bit values are decoded to. Under torch's name
     /// where it has one.
-    fileprivate var valueDTypeName: String {
+    package var valueDTypeName: String {
         let dtype =
             switch self {
             case .dense(let dtype): dtype
@@ -49,5 +49,5 @@ extension Encoding {
 
 extension JSONValue {
     /// A double, or `null` for what is not there or not finite.
-    static func optional(_ value: Double?) -> JSONValue { value.map { .double($0) } ?? .null }
+    package static func optional(_ value: Double?) -> JSONValue { value.map { .double($0) } ?? .null }
 }

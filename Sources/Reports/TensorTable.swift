@@ -3,10 +3,6 @@
 /// The name comes first; of the figures, the most telling ones that leave it enough room. A figure that no tensor has
 /// gets no column.
 struct TensorTable {
-    /// A name this long is not made shorter to win room for another column.
-    private static let nameRoom = 32
-    private static let gap = 2
-
     private struct Column: Sendable {
         let title: String
         var alignment = TerminalText.Alignment.right
@@ -63,43 +59,17 @@ struct TensorTable {
         // Where all are weights, the modules' names say as much in less room.
         let suffix = ".weight"
         let areWeights = listed.allSatisfy { $0.name.hasSuffix(suffix) && $0.name.count > suffix.count }
-        let names = listed.map { TerminalText.printable(areWeights ? String($0.name.dropLast(suffix.count)) : $0.name) }
-        let longest = max("tensor".count, names.map(\.count).max() ?? 0)
-
-        // Every column is as wide as its widest cell; take them by rank while the name has room.
-        let widths = TensorTable.columns.map { column -> Int? in
-            let cells = listed.compactMap(column.text)
-            return cells.isEmpty ? nil : max(column.title.count, cells.map(\.count).max() ?? 0)
-        }
-        var room = width
-        var chosen: Set<Int> = []
-        for index in TensorTable.columns.indices.sorted(by: {
-            TensorTable.columns[$0].rank < TensorTable.columns[$1].rank
-        }) {
-            guard let columnWidth = widths[index] else { continue }
-            guard room - columnWidth - TensorTable.gap >= min(longest, TensorTable.nameRoom) else { break }
-            room -= columnWidth + TensorTable.gap
-            chosen.insert(index)
-        }
-        let nameWidth = min(longest, room)
-
-        func line(name: String, cell: (Column) -> (text: String, style: TerminalText.Style?)) -> String {
-            var line = TerminalText.padded(TerminalText.shortened(name, to: nameWidth), to: nameWidth, alignment: .left)
-            for (index, column) in TensorTable.columns.enumerated() where chosen.contains(index) {
-                let (text, style) = cell(column)
-                let padded = TerminalText.padded(text, to: widths[index] ?? 0, alignment: column.alignment)
-                line += String(repeating: " ", count: TensorTable.gap)
-                line += style.map { styled ? $0.applied(to: padded) : padded } ?? padded
-            }
-            while line.last == " " { line.removeLast() }
-            return line
-        }
-
-        let header = line(name: areWeights ? "module" : "tensor") { ($0.title, nil) }
-        var lines = [styled ? TerminalText.Style.bold.applied(to: header) : header]
-        for (tensor, name) in zip(listed, names) {
-            lines.append(line(name: name) { ($0.text(tensor) ?? NumberText.missing, $0.style(tensor)) })
-        }
+        let table = FittedTable(
+            nameTitle: areWeights ? "module" : "tensor",
+            names: listed.map { areWeights ? String($0.name.dropLast(suffix.count)) : $0.name },
+            columns: TensorTable.columns.map { column in
+                FittedTable.Column(
+                    column.title, alignment: column.alignment, rank: column.rank,
+                    cells: listed.map { tensor in
+                        column.text(tensor).map { FittedTable.Cell($0, style: column.style(tensor)) }
+                    })
+            })
+        var lines = table.lines(width: width, styled: styled)
         if tensors.count > listed.count { lines.append("… and \(tensors.count - listed.count) more") }
         return lines
     }

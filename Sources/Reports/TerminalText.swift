@@ -1,11 +1,11 @@
 /// How text is made to fit a terminal.
-enum TerminalText {
+package enum TerminalText {
     /// The narrowest line that the report still makes sense in.
-    static let minimumWidth = 40
+    package static let minimumWidth = 40
 
     /// Text without anything that a terminal would act on: control characters, line breaks and invisible formatting become
     /// escapes. Tensor names and paths come from files that nobody vouches for.
-    static func printable(_ text: String) -> String {
+    package static func printable(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
             switch scalar.properties.generalCategory {
@@ -19,21 +19,21 @@ enum TerminalText {
 
     /// Cuts out of the middle what is too long: the head names the layer, the tail the module, and the head gets a little
     /// more of the room.
-    static func shortened(_ text: String, to width: Int) -> String {
+    package static func shortened(_ text: String, to width: Int) -> String {
         guard text.count > width else { return text }
         guard width > 1 else { return String(text.prefix(max(0, width))) }
         let head = (width - 1) * 3 / 5
         return text.prefix(head) + "…" + text.suffix(width - 1 - head)
     }
 
-    static func padded(_ text: String, to width: Int, alignment: Alignment) -> String {
+    package static func padded(_ text: String, to width: Int, alignment: Alignment) -> String {
         let padding = String(repeating: " ", count: max(0, width - text.count))
         return alignment == .left ? text + padding : padding + text
     }
 
     /// Breaks text at its spaces into lines of at most `width` characters; what stands before the first line is matched by
     /// spaces before the others. A longer word loses its middle.
-    static func wrapped(_ text: String, width: Int, label: String = "") -> [String] {
+    package static func wrapped(_ text: String, width: Int, label: String = "") -> [String] {
         let room = max(1, width - label.count)
         let indent = String(repeating: " ", count: label.count)
         var lines: [String] = []
@@ -51,19 +51,19 @@ enum TerminalText {
         return lines.enumerated().map { ($0 == 0 ? label : indent) + $1 }
     }
 
-    enum Alignment: Hashable, Sendable {
+    package enum Alignment: Hashable, Sendable {
         case left
         case right
     }
 
     /// An emphasis and its ANSI code (ECMA-48 SGR).
-    enum Style: Int, Hashable, Sendable {
+    package enum Style: Int, Hashable, Sendable {
         case bold = 1
         case dim = 2
         case red = 31
         case green = 32
         case yellow = 33
 
-        func applied(to text: String) -> String { "\u{1b}[\(rawValue)m\(text)\u{1b}[0m" }
+        package func applied(to text: String) -> String { "\u{1b}[\(rawValue)m\(text)\u{1b}[0m" }
     }
 }

@@ -150,4 +150,4 @@ extension Verdict {
 }
 
 /// `1 tensor`, `28 tensors`.
-func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+package func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }

@@ -11,7 +11,9 @@ struct QConv: ParsableCommand {
             (disk, memory, permission).
             """,
         version: qconvVersion,
-        subcommands: [PipelineCommand.self, ConvertCommand.self, InspectCommand.self, VerifyCommand.self])
+        subcommands: [
+            PipelineCommand.self, ConvertCommand.self, DiffCommand.self, InspectCommand.self, VerifyCommand.self,
+        ])
 
     /// Parses and runs, with the exit statuses that the discussion promises.
     static func main() {

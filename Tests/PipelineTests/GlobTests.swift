@@ -1,4 +1,5 @@
 import Pipeline
+import Tensors
 import Testing
 
 @Suite struct GlobTests {

@@ -54,6 +54,18 @@ typedef struct {
     size_t non_finite_exact, non_finite_written;
 } qconv_error_sums;
 
+// The buckets of a histogram of magnitudes: float32 bit patterns without sign, cut to their 16 upper bits (bfloat16's).
+enum { QCONV_MAGNITUDE_BUCKETS = 32768 };
+
+// What two runs of values differ in.
+typedef struct {
+    // Elements that are not the same number. A NaN is the same as any other NaN, -0 the same as 0.
+    size_t changed;
+    size_t nan_a, infinite_a, nan_b, infinite_b;
+    // Changed elements that are not finite on at least one side.
+    size_t non_finite_mismatches;
+} qconv_difference_counts;
+
 // The right factor of a low-rank update is laid out as panels of so many columns, each [rank, QCONV_PANEL_COLUMNS], the last one
 // padded: what a tile of the update needs lies together, in the order in which it is needed.
 #define QCONV_PANEL_COLUMNS 64
@@ -105,6 +117,11 @@ typedef struct {
     KERNEL(void, sum_errors,                                                                                            \
            (const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums),        \
            (base, update, written, count, sums))                                                                        \
+    /* Adds |b - a|, rounded to float32, of elements that are finite on both sides to a histogram of                    \
+       QCONV_MAGNITUDE_BUCKETS counters, and the counts to `counts`. */                                                 \
+    KERNEL(void, count_differences,                                                                                     \
+           (const float *a, const float *b, size_t count, uint32_t *histogram, qconv_difference_counts *counts),        \
+           (a, b, count, histogram, counts))                                                                            \
     KERNEL(void, decode_floats, (qconv_float_type type, const void *source, size_t count, float *destination),          \
            (type, source, count, destination))                                                                          \
     KERNEL(void, encode_floats, (const float *source, size_t count, qconv_float_type type, void *destination),          \

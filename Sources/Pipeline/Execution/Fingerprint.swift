@@ -5,10 +5,10 @@ import SystemPackage
 import Tensors
 
 /// What identifies an input file cheaply: its size, and the SHA-256 of its header.
-enum Fingerprint {
+package enum Fingerprint {
     /// The fingerprint of a file. A safetensors file's header is its length field and its JSON; a container's is its first
     /// 64 bytes.
-    static func make(_ path: FilePath, wholeFile: Bool) throws -> InputFingerprint {
+    package static func make(_ path: FilePath, wholeFile: Bool) throws -> InputFingerprint {
         let file = try InputFile(path: path)
         let lengthBytes = try file.bytes(0..<min(8, file.size))
         let length = lengthBytes.reversed().reduce(0) { $0 << 8 | UInt64($1) }

@@ -5,6 +5,7 @@ import Reports
 import Synchronization
 import SystemPackage
 import Tensors
+import Workers
 
 /// Runs a plan: streams every tensor through its operations and into the outputs.
 public struct PipelineExecutor: Sendable {

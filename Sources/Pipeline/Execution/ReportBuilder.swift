@@ -2,14 +2,7 @@ import Adapters
 import Quantization
 import Reports
 import Tensors
-
-#if canImport(Darwin)
-import Darwin
-#elseif canImport(Musl)
-import Musl
-#else
-import Glibc
-#endif
+import Workers
 
 /// Makes the report of a conversion from the figures that its tensors left.
 struct ReportBuilder {
@@ -28,7 +21,7 @@ struct ReportBuilder {
             },
             outputs: plan.model.outputs.indices.map(outputReport), warnings: plan.model.warnings,
             run: RunFacts(
-                seconds: seconds, peakMemoryBytes: ReportBuilder.peakMemory, threads: plan.resources.threads,
+                seconds: seconds, peakMemoryBytes: peakMemory, threads: plan.resources.threads,
                 shares: shares))
     }
 
@@ -68,21 +61,4 @@ struct ReportBuilder {
         case .stochastic: .stochastic
         }
     }
-
-    /// The most memory this process has had resident, in bytes.
-    private static var peakMemory: Int? {
-        var usage = rusage()
-        guard getrusage(ReportBuilder.thisProcess, &usage) == 0 else { return nil }
-        #if canImport(Darwin)
-        return usage.ru_maxrss  // bytes
-        #else
-        return usage.ru_maxrss * 1024  // kibibytes
-        #endif
-    }
-
-    #if canImport(Darwin)
-    private static let thisProcess = RUSAGE_SELF
-    #else
-    private static let thisProcess = RUSAGE_SELF.rawValue
-    #endif
 }

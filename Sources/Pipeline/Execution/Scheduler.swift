@@ -1,3 +1,5 @@
+import Workers
+
 #if canImport(Darwin)
 import Darwin
 #elseif canImport(Musl)
@@ -140,8 +142,5 @@ final class Scheduler: @unchecked Sendable {
     }
 }
 
-/// The user stopped the conversion.
-public struct Interrupted: Error, Hashable, Sendable, CustomStringConvertible {
-    public init() {}
-    public var description: String { "interrupted; nothing was written" }
-}
+/// Thrown when a conversion is stopped.
+public typealias Interrupted = Workers.Interrupted

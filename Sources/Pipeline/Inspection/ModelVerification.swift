@@ -2,6 +2,7 @@ import Checkpoints
 import Synchronization
 import SystemPackage
 import Tensors
+import Workers
 
 /// Checks that a model is whole: containers by the checksums of every chunk, safetensors files and directories by their
 /// headers, their index, the pieces of every 4-bit weight, and by reading every byte.

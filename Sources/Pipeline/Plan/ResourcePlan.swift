@@ -1,12 +1,7 @@
 import Checkpoints
 import SystemPackage
 import Tensors
-
-#if canImport(FoundationEssentials)
-import FoundationEssentials
-#else
-import Foundation
-#endif
+import Workers
 
 /// What a conversion needs of the machine, known before it starts.
 public struct ResourcePlan: Sendable {
@@ -52,7 +47,7 @@ public struct ResourcePlan: Sendable {
     }
 
     /// The cores this process may run on.
-    public static var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
+    public static var coreCount: Int { Workers.coreCount }
 
     /// Refuses to start what cannot fit on the disk.
     func checkDiskSpace(_ model: PlannedModel) throws(InsufficientSpaceError) {

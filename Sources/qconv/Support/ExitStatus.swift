@@ -50,7 +50,8 @@ enum ExitStatus: Int32 {
         }
     }
 
-    private static func leave(_ status: ExitStatus) -> Never {
+    /// Ends the process.
+    static func leave(_ status: ExitStatus) -> Never {
         #if canImport(Darwin)
         Darwin.exit(status.rawValue)
         #elseif canImport(Musl)

@@ -18,18 +18,21 @@ final class ProgressLine: Sendable {
     }
 
     /// Shows how far the conversion is, ten times a second at most.
-    func show(_ progress: PipelineExecutor.Progress) {
+    func show(_ progress: PipelineExecutor.Progress) { show(done: progress.done, total: progress.total) }
+
+    /// Shows how many of all bytes are done, ten times a second at most.
+    func show(done: Int, total: Int) {
         guard isEnabled else { return }
         state.withLock { state in
             let now = ContinuousClock.now
-            if let last = state.lastShown, now - last < .milliseconds(100), progress.done < progress.total { return }
+            if let last = state.lastShown, now - last < .milliseconds(100), done < total { return }
             state.lastShown = now
             state.isShown = true
             let seconds = max((now - start) / .seconds(1), 1e-3)
-            let rate = Double(progress.done) / seconds
-            let left = rate > 0 ? Double(progress.total - progress.done) / rate : 0
+            let rate = Double(done) / seconds
+            let left = rate > 0 ? Double(total - done) / rate : 0
             StandardError.write(
-                "\r\u{1B}[K\(NumberText.bytes(progress.done)) of \(NumberText.bytes(progress.total)), \(NumberText.bytes(Int(rate)))/s, \(NumberText.duration(seconds: left)) left"
+                "\r\u{1B}[K\(NumberText.bytes(done)) of \(NumberText.bytes(total)), \(NumberText.bytes(Int(rate)))/s, \(NumberText.duration(seconds: left)) left"
             )
         }
     }

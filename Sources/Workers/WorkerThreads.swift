@@ -10,7 +10,7 @@ import Glibc
 ///
 /// Plain threads, because workers block on files: Swift's cooperative pool must not be blocked, and has as many threads as
 /// cores, not as many as asked for.
-func runOnThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
+package func runOnThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
     var threads: [pthread_t] = []
     for index in 1..<max(count, 1) {
         let start = Unmanaged.passRetained(ThreadStart(index: index, body: body))

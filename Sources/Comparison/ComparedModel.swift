@@ -1,0 +1,48 @@
+import Checkpoints
+import LosslessJSON
+import SystemPackage
+import Tensors
+
+/// One side of a comparison: a model, or an adapter.
+public struct ComparedModel: Sendable {
+    public enum Kind: String, Hashable, Sendable {
+        case model
+        case adapter
+    }
+
+    /// The path as it was given.
+    public let path: FilePath
+    public let kind: Kind
+    public let reader: any CheckpointReader
+    /// `config.json`, or `adapter_config.json`; `nil` when there is none.
+    public let configuration: JSONValue?
+    /// The adapters that travel in a container beside the weights; they take no part in a comparison.
+    public let containedAdapters: [String]
+
+    /// Opens what stands at a path: a Hugging Face directory, a weights file, an index of shards, an NF4 container, or a
+    /// directory that PEFT's `save_pretrained` wrote.
+    ///
+    /// - Throws: ``Checkpoints/CheckpointError`` or ``Tensors/FileError`` saying what is there instead.
+    public init(path: FilePath) throws {
+        self.path = path
+        let adapterWeights = path.appending("adapter_model.safetensors")
+        let adapterConfiguration = path.appending("adapter_config.json")
+        let isAdapter =
+            FileSystem.kind(of: adapterWeights) == .file && FileSystem.kind(of: adapterConfiguration) == .file
+        if isAdapter {
+            kind = .adapter
+            reader = try SafetensorsCheckpoint(file: adapterWeights)
+            configuration = try ModelConfig(path: adapterConfiguration).json
+            containedAdapters = []
+        } else {
+            let directory = try ModelDirectory(path: path)
+            kind = .model
+            reader = directory.reader
+            configuration = directory.config?.json
+            containedAdapters = directory.container?.adapters.map(\.name) ?? []
+        }
+    }
+
+    /// The name of the file that ``configuration`` was read from.
+    public var configurationName: String { kind == .adapter ? "adapter_config.json" : "config.json" }
+}

@@ -1,0 +1,40 @@
+import SystemPackage
+
+/// Why two models cannot be compared as asked, other than what is wrong with one of them
+/// (``Checkpoints/CheckpointError``, ``Adapters/AdapterError``).
+public enum ComparisonError: Error, Hashable, Sendable {
+    /// A `--map` rule that cannot be read.
+    case invalidRule(text: String, reason: String)
+    /// A `--map` rule that changes no name in either model; `example` is a name that it was tried on.
+    case idleRule(text: String, example: String)
+    /// Two tensors of one model that get the same name.
+    case ambiguousNames(model: FilePath, first: String, second: String, name: String)
+    /// A pattern that matches no tensor of either model.
+    case idlePattern(text: String, example: String)
+    /// An adapter is measured against a model, not against another adapter.
+    case adapterAsBase(FilePath)
+    /// A model and an adapter have nothing in common.
+    case differentKinds(model: FilePath, adapter: FilePath)
+    case notEnoughMemory(given: Int, needed: Int)
+}
+
+extension ComparisonError: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .invalidRule(let text, let reason):
+            "--map \"\(text)\": \(reason); write s/PATTERN/REPLACEMENT/, such as 's/^model\\.language_model\\./model./'"
+        case .idleRule(let text, let example):
+            "--map \"\(text)\": changes no tensor's name in either model; names look like \"\(example)\""
+        case .ambiguousNames(let model, let first, let second, let name):
+            "\(model): \"\(first)\" and \"\(second)\" both become \"\(name)\"; make the --map rule more specific"
+        case .idlePattern(let text, let example):
+            "the pattern \"\(text)\" matches no tensor of either model; patterns are compared to whole names such as \"\(example)\", and * stands for any characters"
+        case .adapterAsBase(let path):
+            "\(path): is an adapter; --adapter measures what became of an adapter in two models: give the base model first and the merged model second"
+        case .differentKinds(let model, let adapter):
+            "\(adapter): is an adapter and \(model) a model; compare two models and give the adapter with --adapter, or compare two adapters"
+        case .notEnoughMemory(let given, let needed):
+            "--memory: \(given) bytes are not enough for this comparison; give it at least \((needed + (1 << 20) - 1) >> 20)MiB"
+        }
+    }
+}

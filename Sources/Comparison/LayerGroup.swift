@@ -1,0 +1,95 @@
+import Reports
+
+/// Tensors that stand at the same place of different layers and are stored alike.
+struct LayerGroup {
+    /// The members, in order.
+    private(set) var tensors: [TensorDifference]
+
+    /// The sums of all members together.
+    let sums: ErrorSums
+    let updateSums: ErrorSums?
+
+    private init(_ tensors: [TensorDifference]) {
+        self.tensors = tensors
+        sums = tensors.reduce(into: ErrorSums()) { sums, tensor in
+            if let next = tensor.sums { sums.merge(next) }
+        }
+        let updates = tensors.compactMap { $0.update?.sums }
+        updateSums =
+            updates.isEmpty ? nil : updates.reduce(into: ErrorSums()) { sums, next in sums.merge(next) }
+    }
+
+    /// A group for each tensor.
+    static func each(_ tensors: [TensorDifference]) -> [LayerGroup] { tensors.map { LayerGroup([$0]) } }
+
+    /// Like layers together, in the order of their first members.
+    static func grouped(_ tensors: [TensorDifference]) -> [LayerGroup] {
+        struct Key: Hashable {
+            let pattern: String
+            let outcome: TensorDifference.Outcome
+            let before: String?
+            let after: String?
+        }
+        var members: [Key: [TensorDifference]] = [:]
+        var order: [Key] = []
+        for tensor in tensors {
+            let key = Key(
+                pattern: pattern(of: tensor.name), outcome: tensor.outcome, before: tensor.a?.encoding.label,
+                after: tensor.b?.encoding.label)
+            if members[key] == nil { order.append(key) }
+            members[key, default: []].append(tensor)
+        }
+        return order.compactMap { key in members[key].map { LayerGroup($0) } }
+    }
+
+    /// A name with every component that is a number replaced by a star.
+    private static func pattern(of name: String) -> String {
+        name.split(separator: ".", omittingEmptySubsequences: false)
+            .map { !$0.isEmpty && $0.allSatisfy(\.isWholeNumber) ? "*" : String($0) }
+            .joined(separator: ".")
+    }
+
+    /// The name of a single tensor; of several, one name with a range of layers (`model.layers.0-29.mlp.up_proj.weight`)
+    /// or, where they do not form one, a star.
+    var name: String {
+        let names = tensors.map { $0.name.split(separator: ".", omittingEmptySubsequences: false) }
+        guard let first = names.first, names.count > 1 else { return tensors.first?.name ?? "" }
+        return first.indices.map { place in
+            let values = Set(names.map { $0[place] })
+            guard values.count > 1 else { return String(first[place]) }
+            let numbers = values.compactMap { Int($0) }
+            guard let low = numbers.min(), let high = numbers.max(), high - low + 1 == values.count else { return "*" }
+            return "\(low)-\(high)"
+        }.joined(separator: ".")
+    }
+
+    /// The figures of all members together.
+    var figures: ErrorFigures {
+        tensors.allSatisfy { $0.outcome == .identical }
+            ? .untouched : ErrorFigures(sums, update: updateSums ?? ErrorSums())
+    }
+
+    /// The share of elements that are not the same number.
+    var changedShare: Double? { share(\.changedShare) }
+
+    /// The share of codes that differ.
+    var codesChangedShare: Double? { share(\.codesChangedShare) }
+
+    /// A share of the elements of the members together.
+    private func share(_ figure: (TensorDifference) -> Double?) -> Double? {
+        var total = 0.0
+        var sum = 0.0
+        for tensor in tensors {
+            guard let share = figure(tensor) else { continue }
+            total += Double(tensor.elements)
+            sum += share * Double(tensor.elements)
+        }
+        return total > 0 ? sum / total : nil
+    }
+
+    /// The largest of a figure of the members.
+    func largest(_ figure: (TensorDifference) -> Double?) -> Double? { tensors.compactMap(figure).max() }
+
+    /// The least of a figure of the members.
+    func least(_ figure: (TensorDifference) -> Double?) -> Double? { tensors.compactMap(figure).min() }
+}

@@ -1,0 +1,152 @@
+import Checkpoints
+import Quantization
+import Tensors
+
+/// Elements of one tensor in hand, as they are stored and as numbers, and the memory for them.
+///
+/// A worker has two of them and fills them again and again. A slice starts and ends with a block and a nested block, or
+/// with the tensor.
+final class TensorSlice {
+    /// Bytes of memory for each element of capacity, an upper bound over all encodings, without ``doubles``.
+    static let bytesPerElement = 8 + 4 + 1
+
+    private(set) var encoding = Encoding.dense(.f32)
+    private(set) var count = 0
+    /// The elements as float32, after ``decode()``.
+    let values: UnsafeMutablePointer<Float>
+    /// The decoded scales of a 4-bit tensor, after ``decodeScales()``.
+    let scales: UnsafeMutablePointer<Float>
+    /// The elements as float64, after ``decodeToFloat64()``; few models need them.
+    private(set) lazy var doubles = UnsafeMutablePointer<Double>.allocate(capacity: capacity)
+    private var hasDoubles = false
+    /// Dense elements or packed codes, as stored.
+    private let stored: UnsafeMutableRawPointer
+    private let storedScales: UnsafeMutableRawPointer
+    private let nestedScales: UnsafeMutablePointer<Float>
+    private let capacity: Int
+
+    /// - Parameter capacity: The most elements that the slice can hold.
+    init(capacity: Int) {
+        self.capacity = max(capacity, 64)
+        let scaleCapacity = self.capacity / BlockQuantization.validBlocksizes[0] + 1
+        values = .allocate(capacity: self.capacity)
+        stored = .allocate(byteCount: self.capacity * 8, alignment: 64)
+        scales = .allocate(capacity: scaleCapacity)
+        storedScales = .allocate(byteCount: scaleCapacity * 4, alignment: 64)
+        nestedScales = .allocate(capacity: scaleCapacity)
+    }
+
+    deinit {
+        if hasDoubles { doubles.deallocate() }
+        values.deallocate()
+        stored.deallocate()
+        scales.deallocate()
+        storedScales.deallocate()
+        nestedScales.deallocate()
+    }
+
+    /// Reads a range of a tensor's elements.
+    ///
+    /// - Returns: The number of bytes read.
+    func load(_ range: Range<Int>, of side: TensorPair.Side, from reader: any CheckpointReader) throws -> Int {
+        encoding = side.tensor.encoding
+        count = range.count
+        var byteCount = 0
+        for (part, bytes) in encoding.byteRanges(of: range) {
+            try reader.read(
+                part, ofTensor: side.index, at: bytes.lowerBound,
+                into: UnsafeMutableRawBufferPointer(start: memory(of: part), count: bytes.count))
+            byteCount += bytes.count
+        }
+        return byteCount
+    }
+
+    /// Whether another slice of the same encoding has the same bytes.
+    func hasBytes(of other: TensorSlice) -> Bool {
+        encoding.byteRanges(of: 0..<count).allSatisfy { part, bytes in
+            equalBytes(memory(of: part), other.memory(of: part), count: bytes.count)
+        }
+    }
+
+    /// The packed codes of a 4-bit tensor.
+    var codes: UnsafePointer<UInt8> {
+        UnsafePointer(stored.bindMemory(to: UInt8.self, capacity: (count + 1) / 2))
+    }
+
+    /// The bytes of a dense tensor.
+    var bytes: UnsafeRawPointer { UnsafeRawPointer(stored) }
+
+    private func memory(of part: TensorPart) -> UnsafeMutableRawPointer {
+        switch part {
+        case .values, .codes: stored
+        case .absmax: storedScales
+        case .nestedAbsmax: UnsafeMutableRawPointer(nestedScales)
+        }
+    }
+
+    /// Makes ``values``, and ``scales`` of a 4-bit tensor.
+    func decode() {
+        switch encoding {
+        case .dense(let dtype): FloatConversion.decode(dtype, stored, count: count, into: values)
+        case .blockQuantized(let quantization):
+            decodeScales(quantization)
+            BlockQuantizer.dequantize(
+                codes, absmax: scales, count: count, blocksize: quantization.blocksize,
+                quantType: quantization.quantType, into: values)
+        }
+    }
+
+    private func decodeScales(_ quantization: BlockQuantization) {
+        let blocks = quantization.blockCount(elements: count)
+        guard let double = quantization.doubleQuantization else {
+            UnsafeMutableRawPointer(scales).copyMemory(from: storedScales, byteCount: blocks * 4)
+            return
+        }
+        DoubleQuantizer.dequantize(
+            storedScales.bindMemory(to: UInt8.self, capacity: blocks), nestedAbsmax: nestedScales, count: blocks,
+            blocksize: double.blocksize, offset: double.offset ?? 0, codebook: double.codebook, into: scales)
+    }
+
+    /// Makes ``doubles``, and for a floating-point tensor ``values`` too.
+    func decodeToFloat64() {
+        hasDoubles = true
+        guard case .dense(let dtype) = encoding, !dtype.isNarrowFloat else {
+            decode()
+            for index in 0..<count { doubles[index] = Double(values[index]) }
+            return
+        }
+        switch dtype {
+        case .f64:
+            UnsafeMutableRawPointer(doubles).copyMemory(from: stored, byteCount: count * 8)
+            decode()
+        case .bool, .u8: widen(UInt8.self)
+        case .i8: widen(Int8.self)
+        case .i16: widen(Int16.self)
+        case .u16: widen(UInt16.self)
+        case .i32: widen(Int32.self)
+        case .u32: widen(UInt32.self)
+        case .i64: widen(Int64.self)
+        case .u64: widen(UInt64.self)
+        default: return
+        }
+    }
+
+    private func widen<Integer: FixedWidthInteger>(_ type: Integer.Type) {
+        let elements = UnsafeRawBufferPointer(start: stored, count: count * MemoryLayout<Integer>.size)
+        for index in 0..<count {
+            let element = elements.loadUnaligned(
+                fromByteOffset: index * MemoryLayout<Integer>.size, as: Integer.self)
+            doubles[index] = Double(Integer(littleEndian: element))
+        }
+    }
+
+    /// How many elements of a given width differ from another slice's, as bytes.
+    func differingElements(from other: TensorSlice, width: Int) -> Int {
+        (0..<count).count { !equalBytes(bytes + $0 * width, other.bytes + $0 * width, count: width) }
+    }
+}
+
+extension DType {
+    /// Whether every value is a float32.
+    fileprivate var isNarrowFloat: Bool { isFloatingPoint && self != .f64 }
+}
