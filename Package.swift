@@ -86,7 +86,8 @@ let package = Package(
         .testTarget(
             name: "NF4ContainerTests",
             dependencies: [
-                "Checkpoints", "Tensors", "LosslessJSON", .product(name: "SystemPackage", package: "swift-system"),
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON",
+                .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
         .testTarget(

@@ -48,7 +48,7 @@ def main() -> None:
         print(f"\n{title}\n\n{text}", flush=True)
 
     if arguments.only != "processes":
-        import kernels
+        import kernel_comparison as kernels
 
         server = KernelServer(arguments.bench, kernels.ROWS, kernels.COLUMNS)
         shape = f"{kernels.ROWS} × {kernels.COLUMNS}"

@@ -123,8 +123,8 @@ def size_text(count: float) -> str:
     return f"{count / (1 << 20):.0f} MiB"
 
 
-def table(rows: list[Row], ours: str = "qconv", theirs: str = "theirs") -> str:
-    sides = "ours / theirs" if rows and rows[0].at_most else "theirs / ours"
+def table(rows: list[Row], ours: str = "qconv", theirs: str = "libraries") -> str:
+    sides = f"{ours} / {theirs}" if rows and rows[0].at_most else f"{theirs} / {ours}"
     lines = [
         f"| | {ours} | {theirs} | {sides} (median, min–max) | must | | |",
         "|---|---:|---:|---:|---:|---|---|",

@@ -4,7 +4,7 @@
 // in the libraries that PEFT runs on.
 
 // a * b + c, rounded once.
-#if QCONV_LANES > 4 || defined(__aarch64__)
+#if QCONV_HAS_FMA
 
 INLINE vfloat multiply_add(vfloat a, vfloat b, vfloat c) { return __builtin_elementwise_fma(a, b, c); }
 

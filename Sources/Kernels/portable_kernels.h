@@ -11,6 +11,13 @@
 // a * b + c is two roundings, except where multiply_add says otherwise.
 #pragma STDC FP_CONTRACT OFF
 
+// Whether the processor can round a * b + c once.
+#if QCONV_LANES > 4 || defined(__aarch64__)
+#define QCONV_HAS_FMA 1
+#else
+#define QCONV_HAS_FMA 0
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vfloat __attribute__((vector_size(QCONV_LANES * 4)));
@@ -137,6 +144,58 @@ INLINE vint rank_among(const search_tree *tree, vfloat value, bool equal_exceeds
 #endif
 }
 
+#if QCONV_LANES == 16
+
+// The same for bounds of which no two lie within 1/16 of each other and none outside -1 ... 1: every value falls into one of
+// 31 cells of that width, whose only bound decides. Needs far fewer steps than a tree, all of them independent.
+typedef struct {
+    // By cell modulo 32: its bound, infinite if it has none, and how many bounds lie in the cells below.
+    __m512 bounds[2];
+    __m512i ranks[2];
+} search_grid;
+
+// The cell in the last five bits: round(16 * value), at which 1.5 * 2^19 has its last place. NaN counts as a large value.
+INLINE __m512i cells_of(__m512 value) {
+    const __m512 outermost = _mm512_set1_ps(0.96f);
+    const __m512 clamped = _mm512_max_ps(_mm512_min_ps(value, outermost), -outermost);
+    return _mm512_castps_si512(clamped + _mm512_set1_ps(0x1.8p19f));
+}
+
+INLINE bool make_search_grid(search_grid *grid, const float bounds[15]) {
+    float cell_bounds[32];
+    int32_t ranks[32], cells[16];
+    float padded[16];
+    for (int i = 0; i < 16; i++) padded[i] = bounds[i < 15 ? i : 14];
+    _mm512_storeu_si512(cells, cells_of(_mm512_loadu_ps(padded)));
+    int next = 0;
+    for (int cell = -15; cell <= 15; cell++) {
+        cell_bounds[cell & 31] = __builtin_inff();
+        ranks[cell & 31] = next;
+        if (next == 15 || (cells[next] & 31) != (cell & 31)) continue;
+        cell_bounds[cell & 31] = bounds[next++];
+    }
+    // No value is in the one cell left; and a bound whose cell was taken is never reached.
+    cell_bounds[16] = 0;
+    ranks[16] = 0;
+    for (int half = 0; half < 2; half++) {
+        grid->bounds[half] = _mm512_loadu_ps(cell_bounds + 16 * half);
+        grid->ranks[half] = _mm512_loadu_si512(ranks + 16 * half);
+    }
+    return next == 15;
+}
+
+INLINE vint rank_on_grid(const search_grid *grid, vfloat value, bool equal_exceeds) {
+    const __m512i cells = cells_of((__m512)value);
+    const __m512 bound = _mm512_permutex2var_ps(grid->bounds[0], cells, grid->bounds[1]);
+    const __m512i rank = _mm512_permutex2var_epi32(grid->ranks[0], cells, grid->ranks[1]);
+    const __mmask16 exceeds =
+        equal_exceeds ? _mm512_cmp_ps_mask((__m512)value, bound, _CMP_GE_OQ)
+                      : _mm512_cmp_ps_mask((__m512)value, bound, _CMP_GT_OQ);
+    return (vint)_mm512_mask_add_epi32(rank, exceeds, rank, _mm512_set1_epi32(1));
+}
+
+#endif
+
 // MARK: - Rounding rules
 
 typedef enum { NEAREST, STOCHASTIC } rounding_rule;
@@ -144,19 +203,32 @@ typedef enum { NEAREST, STOCHASTIC } rounding_rule;
 // What rounding a block needs, in the form the inner loop wants it.
 typedef struct {
     search_tree tree;
-    table16 sorted_levels;
+#if QCONV_LANES == 16
+    search_grid grid;
+#endif
+    // Levels in ascending order, and how far above each its successor is.
+    table16 sorted_levels, gaps;
     table16 codes;
-    bool codes_are_ranks;
-    float codes_by_rank[16];
+    // Whether codes are ranks, and a grid serves where there is one. The inner loops are compiled for either case.
+    bool is_plain;
+    float gaps_by_rank[16], codes_by_rank[16];
 } rounder;
 
 INLINE void make_rounder(rounder *result, const qconv_codebook *codebook, rounding_rule rule) {
     const uint8_t *codes = rule == NEAREST ? codebook->nearest_codes : codebook->stochastic_codes;
     for (int i = 0; i < 16; i++) result->codes_by_rank[i] = float_of_bits(codes[i]);
-    result->tree = make_search_tree(rule == NEAREST ? codebook->midpoints : codebook->sorted_levels + 1);
+    for (int i = 0; i < 16; i++) {
+        result->gaps_by_rank[i] = i < 15 ? codebook->sorted_levels[i + 1] - codebook->sorted_levels[i] : 0;
+    }
+    const float *bounds = rule == NEAREST ? codebook->midpoints : codebook->sorted_levels + 1;
+    result->tree = make_search_tree(bounds);
     result->sorted_levels = load_table(codebook->sorted_levels);
+    result->gaps = load_table(result->gaps_by_rank);
     result->codes = load_table(result->codes_by_rank);
-    result->codes_are_ranks = codebook->codes_are_ranks;
+    result->is_plain = codebook->codes_are_ranks;
+#if QCONV_LANES == 16
+    result->is_plain = result->is_plain && make_search_grid(&result->grid, bounds);
+#endif
 }
 
 // The two halves of the key for the elements whose index has these upper 32 bits: SplitMix64's output function.
@@ -183,20 +255,29 @@ INLINE vfloat random_fraction(uint64_t key, uint32_t index) {
     return __builtin_convertvector((vint)(x >> 8), vfloat) * 0x1p-24f;
 }
 
+INLINE vint rank_of(const rounder *rounder, bool is_plain, vfloat value, bool equal_exceeds) {
+#if QCONV_LANES == 16
+    if (is_plain) return rank_on_grid(&rounder->grid, value, equal_exceeds);
+#else
+    (void)is_plain;
+#endif
+    return rank_among(&rounder->tree, value, equal_exceeds);
+}
+
 // The codes of scaled values. A NaN gets the code of the highest level, as in bitsandbytes.
-INLINE vint round_to_codes(const rounder *rounder, rounding_rule rule, vfloat scaled, uint64_t key, uint32_t index) {
+INLINE vint round_to_codes(
+    const rounder *rounder, rounding_rule rule, bool is_plain, vfloat scaled, uint64_t key, uint32_t index
+) {
     vint rank;
     if (rule == NEAREST) {
-        rank = rank_among(&rounder->tree, scaled, false);
+        rank = rank_of(rounder, is_plain, scaled, false);
     } else {
-        rank = rank_among(&rounder->tree, scaled, true);
+        rank = rank_of(rounder, is_plain, scaled, true);
         rank += rank == 15;
-        const vfloat lower = look_up(rounder->sorted_levels, rank);
-        const vfloat upper = look_up(rounder->sorted_levels, rank + 1);
-        const vfloat probability = (scaled - lower) / (upper - lower);
+        const vfloat probability = (scaled - look_up(rounder->sorted_levels, rank)) / look_up(rounder->gaps, rank);
         rank += 1 + (vint)(random_fraction(key, index) >= probability);
     }
-    return rounder->codes_are_ranks ? rank : (vint)look_up(rounder->codes, rank);
+    return is_plain ? rank : (vint)look_up(rounder->codes, rank);
 }
 
 // MARK: - Packing
@@ -237,7 +318,7 @@ static void QCONV_NAME(absmax)(const float *values, size_t count, size_t blocksi
 
 INLINE void quantize_block(
     const float *values, float absmax, size_t count, bool is_whole, const rounder *rounder, rounding_rule rule,
-    uint64_t key, uint32_t index, uint8_t zero_code, uint8_t *codes
+    bool is_plain, uint64_t key, uint32_t index, uint8_t zero_code, uint8_t *codes
 ) {
     const float clamped = absmax < 1e-38f ? 1e-38f : absmax;
     const vfloat divisor = broadcast(clamped);
@@ -246,18 +327,36 @@ INLINE void quantize_block(
     for (; i + QCONV_LANES <= count; i += QCONV_LANES) {
         const vfloat value = load(values + i);
         const vfloat scaled = is_whole ? value * reciprocal : value / divisor;
-        store_codes(codes + i / 2, round_to_codes(rounder, rule, scaled, key, index + (uint32_t)i));
+        store_codes(codes + i / 2, round_to_codes(rounder, rule, is_plain, scaled, key, index + (uint32_t)i));
     }
     if (i == count) return;
     float padded[QCONV_LANES] = {0};
     memcpy(padded, values + i, (count - i) * sizeof(float));
     const vfloat value = load(padded);
     const vfloat scaled = is_whole ? value * reciprocal : value / divisor;
-    vint last = round_to_codes(rounder, rule, scaled, key, index + (uint32_t)i);
+    vint last = round_to_codes(rounder, rule, is_plain, scaled, key, index + (uint32_t)i);
     uint8_t packed[QCONV_LANES / 2];
     if (count % 2 != 0) last[count - i] = zero_code;
     store_codes(packed, last);
     memcpy(codes + i / 2, packed, (count - i + 1) / 2);
+}
+
+INLINE void quantize_blocks(
+    const float *values, const float *absmax, size_t count, size_t blocksize, const rounder *rounder,
+    rounding_rule rule, bool is_plain, uint64_t key, uint64_t first_index, uint8_t zero_code, uint8_t *codes
+) {
+    const size_t whole = count / blocksize;
+    for (size_t block = 0; block < whole; block++) {
+        const size_t start = block * blocksize;
+        quantize_block(
+            values + start, absmax[block], blocksize, true, rounder, rule, is_plain,
+            segment_key(key, first_index + start), (uint32_t)(first_index + start), zero_code, codes + start / 2);
+    }
+    const size_t start = whole * blocksize;
+    if (start == count) return;
+    quantize_block(
+        values + start, absmax[whole], count - start, false, rounder, rule, is_plain,
+        segment_key(key, first_index + start), (uint32_t)(first_index + start), zero_code, codes + start / 2);
 }
 
 INLINE void quantize(
@@ -266,18 +365,12 @@ INLINE void quantize(
 ) {
     rounder rounder;
     make_rounder(&rounder, codebook, rule);
-    const size_t whole = count / blocksize;
-    for (size_t block = 0; block < whole; block++) {
-        const size_t start = block * blocksize;
-        quantize_block(
-            values + start, absmax[block], blocksize, true, &rounder, rule, segment_key(key, first_index + start),
-            (uint32_t)(first_index + start), codebook->zero_code, codes + start / 2);
+    const uint8_t zero = codebook->zero_code;
+    if (rounder.is_plain) {
+        quantize_blocks(values, absmax, count, blocksize, &rounder, rule, true, key, first_index, zero, codes);
+    } else {
+        quantize_blocks(values, absmax, count, blocksize, &rounder, rule, false, key, first_index, zero, codes);
     }
-    const size_t start = whole * blocksize;
-    if (start == count) return;
-    quantize_block(
-        values + start, absmax[whole], count - start, false, &rounder, rule, segment_key(key, first_index + start),
-        (uint32_t)(first_index + start), codebook->zero_code, codes + start / 2);
 }
 
 static void QCONV_NAME(quantize_nearest)(
@@ -320,23 +413,20 @@ static void QCONV_NAME(dequantize)(
 // MARK: - Merging in 4 bits
 
 INLINE vint requantize_lanes(
-    vint base, vfloat update, float absmax, table16 levels, const rounder *rounder, rounding_rule rule, uint64_t key,
-    uint32_t index
+    vint base, vfloat update, float absmax, table16 levels, const rounder *rounder, rounding_rule rule, bool is_plain,
+    uint64_t key, uint32_t index
 ) {
     const vfloat base_level = look_up(levels, base);
     const vfloat merged = base_level + update / absmax;
-    const vint chosen = round_to_codes(rounder, rule, merged, key, index);
+    const vint chosen = round_to_codes(rounder, rule, is_plain, merged, key, index);
     const vint keep = (vint)(look_up(levels, chosen) == base_level) | (vint)(merged != merged);
     return choose(keep, base, chosen);
 }
 
-INLINE void requantize(
-    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
-    const qconv_codebook *codebook, rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes
+INLINE void requantize_blocks(
+    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize, table16 levels,
+    const rounder *rounder, rounding_rule rule, bool is_plain, uint64_t key, uint64_t first_index, uint8_t *codes
 ) {
-    rounder rounder;
-    make_rounder(&rounder, codebook, rule);
-    const table16 levels = load_table(codebook->levels);
     for (size_t start = 0; start < count; start += blocksize) {
         const size_t length = smaller(blocksize, count - start);
         const float scale = *absmax++;
@@ -353,7 +443,7 @@ INLINE void requantize(
         for (; i + QCONV_LANES <= length; i += QCONV_LANES) {
             const vint base = load_codes(block_base + i / 2);
             const vint merged = requantize_lanes(
-                base, load(block_update + i), scale, levels, &rounder, rule, block_key, index + (uint32_t)i);
+                base, load(block_update + i), scale, levels, rounder, rule, is_plain, block_key, index + (uint32_t)i);
             store_codes(block + i / 2, merged);
         }
         if (i == length) continue;
@@ -364,10 +454,26 @@ INLINE void requantize(
         memcpy(padded_base, block_base + i / 2, (length - i + 1) / 2);
         const vint base = load_codes(padded_base);
         const vint merged = requantize_lanes(
-            base, load(padded_update), scale, levels, &rounder, rule, block_key, index + (uint32_t)i);
+            base, load(padded_update), scale, levels, rounder, rule, is_plain, block_key, index + (uint32_t)i);
         uint8_t packed[QCONV_LANES / 2];
         store_codes(packed, merged);
         memcpy(block + i / 2, packed, (length - i + 1) / 2);
+    }
+}
+
+INLINE void requantize(
+    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
+    const qconv_codebook *codebook, rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes
+) {
+    rounder rounder;
+    make_rounder(&rounder, codebook, rule);
+    const table16 levels = load_table(codebook->levels);
+    if (rounder.is_plain) {
+        requantize_blocks(
+            base_codes, absmax, update, count, blocksize, levels, &rounder, rule, true, key, first_index, codes);
+    } else {
+        requantize_blocks(
+            base_codes, absmax, update, count, blocksize, levels, &rounder, rule, false, key, first_index, codes);
     }
 }
 
@@ -480,70 +586,67 @@ INLINE vdouble load_widened(const float *source) {
     return __builtin_convertvector(value, vdouble);
 }
 
-// A sum's lanes in registers.
-typedef struct {
-    vdouble vectors[SUM_VECTORS];
-} lane_vectors;
-
-INLINE lane_vectors load_sum(const double *lanes) {
-    lane_vectors sum;
-    memcpy(&sum, lanes, sizeof(sum));
-    return sum;
+INLINE vdouble load_lanes(const double *lanes) {
+    vdouble sums;
+    memcpy(&sums, lanes, sizeof(sums));
+    return sums;
 }
 
-INLINE void store_sum(double *lanes, lane_vectors sum) { memcpy(lanes, &sum, sizeof(sum)); }
+INLINE void store_lanes(double *lanes, vdouble sums) { memcpy(lanes, &sums, sizeof(sums)); }
 
-// Whole groups of 8 finite elements: the sums over the exact result and the written value.
-INLINE void sum_finite_results(
+// a * b + c for a and b that were float32, whose product is exact: fused or not, the same.
+INLINE vdouble add_exact_product(vdouble a, vdouble b, vdouble c) {
+#if QCONV_HAS_FMA
+    return __builtin_elementwise_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+// Whole groups of 8 finite elements. A pass for each vector of lanes, so that all its sums fit into registers.
+INLINE void sum_finite_errors(
     const float *base, const float *update, const float *written, size_t count, error_lanes *lanes
 ) {
-    lane_vectors squared_error = load_sum(lanes->squared_error), squared_exact = load_sum(lanes->squared_exact);
-    lane_vectors squared_written = load_sum(lanes->squared_written);
-    lane_vectors written_dot_exact = load_sum(lanes->written_dot_exact);
-    lane_vectors max_abs_error = load_sum(lanes->max_abs_error);
-    for (size_t i = 0; i < count; i += SUM_LANES) {
-        for (int v = 0; v < SUM_VECTORS; v++) {
-            const size_t at = i + (size_t)v * (QCONV_LANES / 2);
-            const vdouble w = load_widened(written + at);
-            vdouble e = load_widened(base + at);
-            if (update != NULL) e += load_widened(update + at);
+    for (int first = 0; first < SUM_LANES; first += SUM_LANES / SUM_VECTORS) {
+        vdouble squared_error = load_lanes(lanes->squared_error + first);
+        vdouble squared_exact = load_lanes(lanes->squared_exact + first);
+        vdouble squared_written = load_lanes(lanes->squared_written + first);
+        vdouble written_dot_exact = load_lanes(lanes->written_dot_exact + first);
+        vdouble squared_base = load_lanes(lanes->squared_base + first);
+        vdouble squared_update = load_lanes(lanes->squared_update + first);
+        vdouble change_dot_update = load_lanes(lanes->change_dot_update + first);
+        vdouble max_abs_error = load_lanes(lanes->max_abs_error + first);
+        for (size_t i = (size_t)first; i < count; i += SUM_LANES) {
+            const vdouble b = load_widened(base + i), w = load_widened(written + i);
+            vdouble e = b;
+            squared_written = add_exact_product(w, w, squared_written);
+            if (update != NULL) {
+                const vdouble d = load_widened(update + i);
+                e = b + d;
+                squared_base = add_exact_product(b, b, squared_base);
+                squared_update = add_exact_product(d, d, squared_update);
+                change_dot_update += (w - b) * d;
+                squared_exact += e * e;
+                written_dot_exact += w * e;
+            } else {
+                squared_exact = add_exact_product(b, b, squared_exact);
+                written_dot_exact = add_exact_product(w, b, written_dot_exact);
+            }
             const vdouble error = w - e;
-            squared_error.vectors[v] += error * error;
-            squared_exact.vectors[v] += e * e;
-            squared_written.vectors[v] += w * w;
-            written_dot_exact.vectors[v] += w * e;
+            squared_error += error * error;
             const vdouble magnitude = (vdouble)((vlong)error & INT64_MAX);
-            const vlong is_larger = (vlong)(magnitude > max_abs_error.vectors[v]);
-            max_abs_error.vectors[v] =
-                (vdouble)(((vlong)magnitude & is_larger) | ((vlong)max_abs_error.vectors[v] & ~is_larger));
+            const vlong is_larger = (vlong)(magnitude > max_abs_error);
+            max_abs_error = (vdouble)(((vlong)magnitude & is_larger) | ((vlong)max_abs_error & ~is_larger));
         }
+        store_lanes(lanes->squared_error + first, squared_error);
+        store_lanes(lanes->squared_exact + first, squared_exact);
+        store_lanes(lanes->squared_written + first, squared_written);
+        store_lanes(lanes->written_dot_exact + first, written_dot_exact);
+        store_lanes(lanes->squared_base + first, squared_base);
+        store_lanes(lanes->squared_update + first, squared_update);
+        store_lanes(lanes->change_dot_update + first, change_dot_update);
+        store_lanes(lanes->max_abs_error + first, max_abs_error);
     }
-    store_sum(lanes->squared_error, squared_error);
-    store_sum(lanes->squared_exact, squared_exact);
-    store_sum(lanes->squared_written, squared_written);
-    store_sum(lanes->written_dot_exact, written_dot_exact);
-    store_sum(lanes->max_abs_error, max_abs_error);
-}
-
-// Whole groups of 8 finite elements: the sums over the update. A pass of its own, so that the sums of either fit into
-// the registers of AVX2.
-INLINE void sum_finite_updates(
-    const float *base, const float *update, const float *written, size_t count, error_lanes *lanes
-) {
-    lane_vectors squared_base = load_sum(lanes->squared_base), squared_update = load_sum(lanes->squared_update);
-    lane_vectors change_dot_update = load_sum(lanes->change_dot_update);
-    for (size_t i = 0; i < count; i += SUM_LANES) {
-        for (int v = 0; v < SUM_VECTORS; v++) {
-            const size_t at = i + (size_t)v * (QCONV_LANES / 2);
-            const vdouble b = load_widened(base + at), d = load_widened(update + at), w = load_widened(written + at);
-            squared_base.vectors[v] += b * b;
-            squared_update.vectors[v] += d * d;
-            change_dot_update.vectors[v] += (w - b) * d;
-        }
-    }
-    store_sum(lanes->squared_base, squared_base);
-    store_sum(lanes->squared_update, squared_update);
-    store_sum(lanes->change_dot_update, change_dot_update);
 }
 
 // Any elements, the first of them for lane 0.
@@ -605,8 +708,7 @@ INLINE void sum_errors(
         const bool finite = all_finite(base + start, length) && all_finite(written + start, length)
             && (update == NULL || all_finite(update + start, length));
         const size_t grouped = finite ? length - length % SUM_LANES : 0;
-        sum_finite_results(base + start, stretch_update, written + start, grouped, &lanes);
-        if (update != NULL) sum_finite_updates(base + start, stretch_update, written + start, grouped, &lanes);
+        sum_finite_errors(base + start, stretch_update, written + start, grouped, &lanes);
         sum_any_errors(
             base + start + grouped, update != NULL ? stretch_update + grouped : NULL, written + start + grouped,
             length - grouped, &lanes, sums);

@@ -25,7 +25,8 @@ import Testing
         let indexed = try ModelDirectory(path: Fixtures.path("sharded/model.safetensors.index.json"))
         #expect(indexed.reader.tensors == sharded.reader.tensors)
         let file = try ModelDirectory(path: Fixtures.path("bitsandbytes.safetensors"))
-        #expect(file.config == nil && (try file.sideFiles(config: nil)).isEmpty)
+        let sideFiles = try file.sideFiles(config: nil)
+        #expect(file.config == nil && sideFiles.isEmpty)
         try withModel(["other.safetensors": weights]) {
             let model = try ModelDirectory(path: $0)
             #expect(model.reader.tensors.map(\.name) == ["a"])

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Quantization
 import SystemPackage
 import Tensors
 import Testing
@@ -114,7 +115,7 @@ import Testing
         var scales: [Float]
         if let double = quantization.doubleQuantization {
             let nested = floats(data[.nestedAbsmax] ?? [])
-            let codebook = double.codebook ?? StandardTables.dynamicMap()
+            let codebook = double.codebook ?? DoubleQuantizer.codebook
             scales = (data[.absmax] ?? []).enumerated().map { position, code in
                 let product = codebook[Int(code)] * nested[position / double.blocksize]
                 return product + (double.offset ?? 0)
@@ -122,7 +123,7 @@ import Testing
         } else {
             scales = floats(data[.absmax] ?? [])
         }
-        let levels = StandardTables.levels(of: quantization.quantType)
+        let levels = quantization.quantType.levels
         let codes = data[.codes] ?? []
         return (0..<description.elementCount).flatMap { element in
             let code = element % 2 == 0 ? codes[element / 2] >> 4 : codes[element / 2] & 15

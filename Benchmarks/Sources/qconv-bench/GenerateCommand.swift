@@ -66,7 +66,8 @@ struct GenerateCommand: ParsableCommand {
                 }
                 FloatConversion.encode(values.pointer, count: count, as: dtype, into: encoded.pointer)
                 try writer.write(
-                    UnsafeRawBufferPointer(start: encoded.pointer, count: count * bytes), part: .values, ofTensor: index,
+                    UnsafeRawBufferPointer(start: encoded.pointer, count: count * bytes), part: .values,
+                    ofTensor: index,
                     at: start * bytes)
             }
         }

@@ -6,5 +6,5 @@ struct QConvBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "qconv-bench",
         abstract: "Measures qconv's inner loops, and makes checkpoints to measure the program with.",
-        subcommands: [KernelsCommand.self, GenerateCommand.self])
+        subcommands: [KernelsCommand.self, ContainersCommand.self, GenerateCommand.self])
 }
