@@ -42,6 +42,6 @@ extension ModelDifference {
     public func result(of gate: Gate) -> GateResult {
         GateResult(
             gate, tensors: tensors.map { ($0.name, $0.figure(gate.figure)) },
-            overall: ModelDifference.overallFigures.first { $0.key == gate.figure }?.value(self))
+            overall: [(nil, ModelDifference.overallFigures.first { $0.key == gate.figure }?.value(self))])
     }
 }

@@ -18,6 +18,10 @@ extension ConversionReport {
             "warnings": .array(warnings.map { .string($0) }),
             "outputs": .array(outputs.map(\.json)),
         ]
+        if !gates.isEmpty {
+            report["gates"] = .array(gates.map(\.json))
+            report["discarded"] = .bool(isDiscarded)
+        }
         if let run { report["run"] = run.json }
         return report
     }

@@ -16,7 +16,23 @@ extension ConversionReport {
         }
         let notices = warnings.flatMap { TerminalText.wrapped($0, width: width, label: "warning: ") }
         if !notices.isEmpty { paragraphs.append(notices) }
+        if !gates.isEmpty { paragraphs.append(gateLines(width: width, styled: styled)) }
         return paragraphs.map { $0.joined(separator: "\n") + "\n" }.joined(separator: "\n")
+    }
+
+    /// What came out of the gates, and what followed from it.
+    private func gateLines(width: Int, styled: Bool) -> [String] {
+        var lines = gates.flatMap { result -> [String] in
+            let lines = TerminalText.wrapped(result.text(), width: width)
+            guard styled else { return lines }
+            return lines.map { (result.hasPassed ? TerminalText.Style.green : .red).applied(to: $0) }
+        }
+        if isDiscarded {
+            let what = outputs.count == 1 ? "The output was" : "The outputs were"
+            lines += TerminalText.wrapped(
+                "\(what) not put in place; \"on_failure\": \"keep\" would keep what fails a gate.", width: width)
+        }
+        return lines
     }
 
     /// The adapters that took part and the facts of the run.

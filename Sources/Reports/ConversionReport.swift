@@ -17,6 +17,10 @@ public struct ConversionReport: Hashable, Sendable {
     public let outputs: [OutputReport]
     /// What the person who started the conversion should know, one plain sentence each.
     public let warnings: [String]
+    /// What came out of the gates of the spec, in its order.
+    public var gates: [GateResult] = []
+    /// Whether a gate failed and the outputs were not put in place.
+    public var isDiscarded = false
     /// The facts of this one run.
     public var run: RunFacts?
 

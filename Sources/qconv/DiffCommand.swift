@@ -74,6 +74,12 @@ struct DiffCommand: ParsableCommand {
     @Flag(help: "Print the comparison as CSV, one row a tensor.")
     var csv = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Also write the comparison as a page to look at: one HTML file without any other.", valueName: "file"),
+        completion: .file(extensions: ["html"]))
+    var html: String?
+
     @Flag(help: "Print nothing; the exit status tells.")
     var quiet = false
 
@@ -118,6 +124,7 @@ struct DiffCommand: ParsableCommand {
             seconds: (ContinuousClock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,
             threads: difference.threads)
         progress.clear()
+        if let html { try StagedFile.write(difference.page().html().utf8, to: FilePath(html)) }
         try write(difference)
         let isGood = gates.isEmpty ? difference.isEqual : difference.gates.allSatisfy(\.hasPassed)
         if !isGood { ExitStatus.leave(.gateFailed) }

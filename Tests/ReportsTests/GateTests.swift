@@ -41,32 +41,32 @@ import Testing
 
     @Test func failuresNameTensors() throws {
         let tensors: [(name: String, value: Double?)] = [("a", 0.5), ("b", nil), ("c", 0.95), ("d", 0.1)]
-        let failIf = GateResult(try gate("update_kept < 0.9"), tensors: tensors, overall: nil)
+        let failIf = GateResult(try gate("update_kept < 0.9"), tensors: tensors, overall: [])
         #expect(failIf.checked == 3)
         #expect(failIf.failures.map(\.tensor) == ["a", "d"])
         #expect(!failIf.hasPassed)
         #expect(failIf.text() == "gate failed: fail if update_kept < 0.9: 2 of 3 tensors: a (0.5000), d (0.1000)")
         #expect(failIf.text(limit: 1).hasSuffix("a (0.5000), and 1 more"))
 
-        let require = GateResult(try gate("update_kept >= 0.9", .require), tensors: tensors, overall: nil)
+        let require = GateResult(try gate("update_kept >= 0.9", .require), tensors: tensors, overall: [])
         #expect(require.failures == failIf.failures)
-        let passed = GateResult(try gate("update_kept >= 0.1", .require), tensors: tensors, overall: nil)
+        let passed = GateResult(try gate("update_kept >= 0.1", .require), tensors: tensors, overall: [])
         #expect(passed.hasPassed)
     }
 
     @Test func aGateWithNothingToLookAtFails() throws {
-        let result = GateResult(try gate("update_kept < 0.9"), tensors: [("a", nil)], overall: nil)
+        let result = GateResult(try gate("update_kept < 0.9"), tensors: [("a", nil)], overall: [])
         #expect(!result.hasPassed)
         #expect(result.text().contains("nothing was checked"))
-        #expect(!GateResult(try gate("missing > 0"), tensors: [], overall: nil).hasPassed)
-        #expect(GateResult(try gate("missing > 0"), tensors: [], overall: 0).hasPassed)
-        #expect(!GateResult(try gate("missing > 0"), tensors: [], overall: 2).hasPassed)
+        #expect(!GateResult(try gate("missing > 0"), tensors: [], overall: []).hasPassed)
+        #expect(GateResult(try gate("missing > 0"), tensors: [], overall: [(nil, 0)]).hasPassed)
+        #expect(!GateResult(try gate("missing > 0"), tensors: [], overall: [(nil, 2)]).hasPassed)
     }
 
     @Test func aNaNFailsEveryGate() throws {
         for text in ["update_kept < 0.9", "update_kept > 0.9"] {
-            #expect(!GateResult(try gate(text), tensors: [("a", .nan)], overall: nil).hasPassed)
-            #expect(!GateResult(try gate(text, .require), tensors: [("a", .nan)], overall: nil).hasPassed)
+            #expect(!GateResult(try gate(text), tensors: [("a", .nan)], overall: []).hasPassed)
+            #expect(!GateResult(try gate(text, .require), tensors: [("a", .nan)], overall: []).hasPassed)
         }
     }
 }

@@ -35,7 +35,7 @@ public struct PipelineExecutor: Sendable {
         self.progress = progress
     }
 
-    /// Converts, puts the outputs in place and answers what happened to every tensor.
+    /// Converts, puts the outputs in place unless a gate of the spec fails, and answers what happened to every tensor.
     ///
     /// - Throws: The error of the first thing that went wrong; then no output has been put in place and nothing is left
     ///   behind.
@@ -47,11 +47,15 @@ public struct PipelineExecutor: Sendable {
         do {
             for output in plan.model.outputs { try writers.add(makeWriter(for: output, inputs: inputs)) }
             let (figures, work) = try convert(writers.all)
-            try writers.commit(isCancelled: isCancelled)
-            let seconds = (clock.now - start) / .seconds(1)
-            return ReportBuilder(
-                plan: plan, figures: figures, inputs: inputs, seconds: seconds, shares: work.shares
-            ).report()
+            var report = ReportBuilder(plan: plan, figures: figures, inputs: inputs).report()
+            report.gates = plan.spec.report.gates.map(report.result)
+            report.isDiscarded =
+                plan.spec.report.onFailure == .discard && report.gates.contains { !$0.hasPassed }
+            if report.isDiscarded { writers.abandon() } else { try writers.commit(isCancelled: isCancelled) }
+            report.run = RunFacts(
+                seconds: (clock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,
+                threads: plan.resources.threads, shares: work.shares)
+            return report
         } catch {
             writers.abandon()
             throw error

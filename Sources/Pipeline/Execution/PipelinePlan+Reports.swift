@@ -11,5 +11,8 @@ extension PipelinePlan {
         if let path = spec.report.csv {
             try StagedFile.write(report.csv().utf8, to: path)
         }
+        if let path = spec.report.html {
+            try StagedFile.write(report.page().html().utf8, to: path)
+        }
     }
 }

@@ -2,7 +2,6 @@ import Adapters
 import Quantization
 import Reports
 import Tensors
-import Workers
 
 /// Makes the report of a conversion from the figures that its tensors left.
 struct ReportBuilder {
@@ -10,8 +9,6 @@ struct ReportBuilder {
     /// The figures of each tensor of the input.
     let figures: [TensorFigures]
     let inputs: [InputFingerprint]
-    let seconds: Double
-    let shares: WorkShares?
 
     func report() -> ConversionReport {
         ConversionReport(
@@ -19,10 +16,7 @@ struct ReportBuilder {
             adapters: plan.model.adapters.map {
                 AdapterReport(path: $0.pathInSpec, weight: $0.weight, modulesMatched: $0.matches.count)
             },
-            outputs: plan.model.outputs.indices.map(outputReport), warnings: plan.model.warnings,
-            run: RunFacts(
-                seconds: seconds, peakMemoryBytes: peakMemory, threads: plan.resources.threads,
-                shares: shares))
+            outputs: plan.model.outputs.indices.map(outputReport), warnings: plan.model.warnings)
     }
 
     private func outputReport(_ output: Int) -> OutputReport {

@@ -1,5 +1,6 @@
 import Checkpoints
 import LosslessJSON
+import Reports
 import SystemPackage
 import Tensors
 
@@ -24,6 +25,7 @@ public struct PipelinePlan: Sendable {
         }
         if let output = spec.output { try model.addOutput(output, place: "output") }
         try model.checkPendingUpdates(spec: spec)
+        try model.checkGates(spec.report.gates)
 
         let targetChunk = ResourcePlan.targetChunkElements
         let programs = model.tensors.map {
@@ -62,7 +64,7 @@ public struct PipelinePlan: Sendable {
                 try OutputDestination(output.spec.path).check(force: options.force, inputs: inputs)
             }
         }
-        for path in [spec.report.json, spec.report.csv].compactMap({ $0 }) {
+        for path in [spec.report.json, spec.report.csv, spec.report.html].compactMap({ $0 }) {
             try PlacedError.adding("report") {
                 try OutputDestination(path).check(force: options.force, inputs: inputs)
             }
@@ -92,5 +94,15 @@ extension PlannedModel {
             place: "spec",
             problem: "the update of \"\(waiting.tensor.name)\" is attached but never merged and written",
             remedy: "add a merge and an \"output\"")
+    }
+
+    /// Refuses gates on an update where none is merged: they would have nothing to look at.
+    func checkGates(_ gates: [Gate]) throws(PlanError) {
+        guard let gate = gates.first(where: { ConversionReport.updateFigures.contains($0.figure) }),
+            !tensors.contains(where: { $0.operations.contains { !$0.updates.isEmpty } })
+        else { return }
+        throw PlanError(
+            place: "report", problem: "the gate \"\(gate.text)\" looks at an update, and no adapter is merged",
+            remedy: "merge one with \"attach-adapter\" and a merge step, or drop the gate")
     }
 }

@@ -1,6 +1,7 @@
 import Checkpoints
 import LosslessJSON
 import OrderedCollections
+import Reports
 import SystemPackage
 import Tensors
 
@@ -153,16 +154,57 @@ public enum OutputFormat: String, CaseIterable, Sendable {
 
 /// Where reports go.
 public struct ReportSpec: Sendable {
+    /// What becomes of the outputs when a gate fails.
+    public enum GateFailure: String, CaseIterable, Sendable {
+        case discard
+        case keep
+    }
+
     public let json: FilePath?
     public let csv: FilePath?
+    public let html: FilePath?
+    /// The conditions on the report's figures, those of `fail_if` first.
+    public let gates: [Gate]
+    public let onFailure: GateFailure
 
     static let keys: [SpecKey] = [
         SpecKey("json", .string, "A JSON file (formats/report.schema.json). Relative to the spec."),
         SpecKey("csv", .string, "A CSV file, one row a tensor. Relative to the spec."),
+        SpecKey("html", .string, "A page to look at: one HTML file without any other. Relative to the spec."),
+        SpecKey(
+            "require", .strings,
+            "Conditions that every tensor with the figure must meet, such as \"update_kept >= 0.9\" or \"overall.relative_error < 5%\". When one fails, the exit status is 1 and the outputs are not put in place. formats/diff.md lists figures."
+        ),
+        SpecKey("fail_if", .strings, "Conditions that no tensor may meet, such as \"relative_error > 0.05\"."),
+        SpecKey(
+            "on_failure", .choice(GateFailure.allCases.map(\.rawValue)),
+            "What becomes of the outputs when a gate fails: discard or keep. Default: discard."),
     ]
 
     init(_ object: SpecObject, directory: FilePath) throws(SpecError) {
         json = object.string("json").map { directory.pushing(FilePath($0)) }
         csv = object.string("csv").map { directory.pushing(FilePath($0)) }
+        html = object.string("html").map { directory.pushing(FilePath($0)) }
+        do throws(GateError) {
+            gates =
+                try ReportSpec.gates(object.strings("fail_if"), .failIf)
+                + ReportSpec.gates(object.strings("require"), .require)
+        } catch {
+            throw SpecError(place: object.place, problem: error.description)
+        }
+        onFailure = object.string("on_failure").flatMap(GateFailure.init(rawValue:)) ?? .discard
+        guard !gates.isEmpty || object.string("on_failure") == nil else {
+            throw SpecError(
+                place: object.place, problem: "\"on_failure\" is about gates, and there are none",
+                remedy: "add \"require\" or \"fail_if\", or drop it")
+        }
+    }
+
+    private static func gates(_ conditions: [String]?, _ sense: Gate.Sense) throws(GateError) -> [Gate] {
+        var gates: [Gate] = []
+        for condition in conditions ?? [] {
+            gates.append(try ConversionReport.gate(parsing: condition, sense: sense))
+        }
+        return gates
     }
 }

@@ -2,8 +2,9 @@ import LosslessJSON
 
 /// What came out of a gate.
 public struct GateResult: Hashable, Sendable {
-    /// A tensor that made the gate fail; all together have no name.
+    /// A value that made the gate fail.
     public struct Failure: Hashable, Sendable {
+        /// The tensor's name, or an output's; `nil` for all tensors together where there is only one output.
         public let tensor: String?
         public let value: Double
     }
@@ -19,18 +20,17 @@ public struct GateResult: Hashable, Sendable {
 
     /// - Parameters:
     ///   - tensors: The name of each tensor and its figure, if it has one.
-    ///   - overall: The figure of all together.
-    public init(_ gate: Gate, tensors: [(name: String, value: Double?)], overall: Double?) {
+    ///   - overall: The figure of all tensors together; of several outputs, one each with the output's name.
+    public init(
+        _ gate: Gate, tensors: [(name: String, value: Double?)], overall: [(name: String?, value: Double?)]
+    ) {
         self.gate = gate
-        switch gate.scope {
-        case .tensor:
-            let values = tensors.compactMap { tensor in tensor.value.map { (tensor.name, $0) } }
-            checked = values.count
-            failures = values.filter { gate.fails($0.1) }.map { Failure(tensor: $0.0, value: $0.1) }
-        case .overall:
-            checked = overall == nil ? 0 : 1
-            failures = overall.flatMap { gate.fails($0) ? [Failure(tensor: nil, value: $0)] : nil } ?? []
+        let candidates = gate.scope == .tensor ? tensors.map { (name: Optional($0.name), value: $0.value) } : overall
+        let values = candidates.compactMap { candidate in
+            candidate.value.map { Failure(tensor: candidate.name, value: $0) }
         }
+        checked = values.count
+        failures = values.filter { gate.fails($0.value) }
     }
 
     /// The result in a sentence or two, with the tensors that failed.
@@ -42,14 +42,15 @@ public struct GateResult: Hashable, Sendable {
             return "gate failed: \(condition): nothing has a figure \"\(gate.figure)\", so nothing was checked"
         }
         guard !failures.isEmpty else { return "gate passed: \(condition)" }
-        guard gate.scope == .tensor else {
+        guard failures.contains(where: { $0.tensor != nil }) else {
             return "gate failed: \(condition): it is \(NumberText.significant(failures[0].value, digits: 4))"
         }
         let named = failures.prefix(limit).map { failure in
             "\(TerminalText.printable(failure.tensor ?? "")) (\(NumberText.significant(failure.value, digits: 4)))"
         }
         let more = failures.count > limit ? ", and \(failures.count - limit) more" : ""
-        return "gate failed: \(condition): \(failures.count) of \(counted(checked, "tensor")): "
+        return
+            "gate failed: \(condition): \(failures.count) of \(counted(checked, gate.scope == .tensor ? "tensor" : "output")): "
             + named.joined(separator: ", ") + more
     }
 

@@ -54,6 +54,19 @@ struct RunOptions: ParsableArguments {
             try StandardOutput.write(
                 report.terminalText(width: StandardOutput.width, styled: StandardOutput.isStyled))
         }
+        leaveIfGateFailed(report)
+    }
+
+    /// Ends the process with the status of a failed gate, if one failed. Whoever did not ask for the text of the report
+    /// learns from standard error why.
+    private func leaveIfGateFailed(_ report: ConversionReport) {
+        let failed = report.gates.filter { !$0.hasPassed }
+        guard !failed.isEmpty else { return }
+        if json || quiet {
+            for result in failed { StandardError.write("qconv: \(result.text())\n") }
+            if report.isDiscarded { StandardError.write("qconv: no output was put in place\n") }
+        }
+        ExitStatus.leave(.gateFailed)
     }
 
     private func options() throws -> PipelineOptions {

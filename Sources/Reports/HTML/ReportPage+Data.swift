@@ -1,0 +1,54 @@
+import LosslessJSON
+
+extension ReportPage {
+    /// What the page's script works on.
+    var data: JSONValue {
+        [
+            "thinnedBelow": .double(UpdateSurvival.thinnedBelow),
+            "erasedBelow": .double(UpdateSurvival.erasedBelow),
+            "sections": .array(sections.map(\.json)),
+        ]
+    }
+}
+
+extension ReportPage.Section {
+    fileprivate var json: JSONValue {
+        // A metric that no tensor has is not offered.
+        let shown = metrics.indices.filter { index in rows.contains { $0.values[index] != nil } }
+        return [
+            "name": .string(name),
+            "tone": .string(tone.rawValue),
+            "verdict": .string(verdict),
+            "facts": .array(
+                facts.map { ["label": .string($0.label), "value": .string($0.value), "note": .string($0.note)] }),
+            "metrics": .array(shown.map { metrics[$0].json }),
+            "rows": .array(rows.map { $0.json(metrics: shown) }),
+        ]
+    }
+}
+
+extension ReportPage.Metric {
+    fileprivate var json: JSONValue {
+        [
+            "key": .string(key), "label": .string(label), "unit": .string(unit.rawValue),
+            "concern": .string(concern.rawValue), "note": .string(note),
+        ]
+    }
+}
+
+extension ReportPage.Row {
+    fileprivate func json(metrics: [Int]) -> JSONValue {
+        var row: JSONValue = [
+            "name": .string(name), "status": .string(status), "storage": .string(storage), "shape": .string(shape),
+            "values": .array(metrics.map { .optional(values[$0].flatMap { $0.isFinite ? $0 : nil }) }),
+        ]
+        if let distribution {
+            row["histogram"] = [
+                "zeros": .int(distribution.zeros), "first": .int(distribution.firstExponent),
+                "counts": .array(distribution.octaves.map { .int($0) }),
+            ]
+        }
+        if let updateWeight { row["updateWeight"] = .double(updateWeight) }
+        return row
+    }
+}

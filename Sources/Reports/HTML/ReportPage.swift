@@ -1,0 +1,147 @@
+import LosslessJSON
+
+/// A report as one self-contained HTML page, for people who would rather look than read: no network, no other files.
+///
+/// What a page shows of a conversion and of a comparison is the same; both describe themselves in these terms.
+public struct ReportPage: Sendable {
+    /// How a figure is written.
+    package enum Unit: String, Sendable {
+        /// A fraction, written as a percentage.
+        case percent
+        /// In the unit of the weights, or without one.
+        case number
+        case decibels
+    }
+
+    /// Which values of a figure need attention.
+    package enum Concern: String, Sendable {
+        case high
+        case low
+        /// The share of an update that was kept, with the thresholds of ``UpdateSurvival``.
+        case survival
+    }
+
+    /// A figure that tensors have.
+    package struct Metric: Sendable {
+        let key: String
+        let label: String
+        let unit: Unit
+        let concern: Concern
+        /// What the figure is, in half a sentence.
+        let note: String
+
+        package init(_ key: String, _ label: String, _ unit: Unit, _ concern: Concern, _ note: String) {
+            self.key = key
+            self.label = label
+            self.unit = unit
+            self.concern = concern
+            self.note = note
+        }
+    }
+
+    /// One tensor.
+    package struct Row: Sendable {
+        let name: String
+        /// What happened to it, in a word.
+        let status: String
+        /// `bf16 → nf4`
+        let storage: String
+        let shape: String
+        /// One for each metric.
+        let values: [Double?]
+        let distribution: MagnitudeDistribution?
+        /// What its share of the update weighs in that of a layer: Σ update².
+        let updateWeight: Double?
+
+        package init(
+            name: String, status: String, storage: String, shape: String, values: [Double?],
+            distribution: MagnitudeDistribution?, updateWeight: Double?
+        ) {
+            self.name = name
+            self.status = status
+            self.storage = storage
+            self.shape = shape
+            self.values = values
+            self.distribution = distribution
+            self.updateWeight = updateWeight
+        }
+    }
+
+    /// A figure of all tensors together, in large type.
+    package struct Fact: Sendable {
+        let label: String
+        let value: String
+        let note: String
+
+        package init(_ label: String, _ value: String, note: String = "") {
+            self.label = label
+            self.value = value
+            self.note = note
+        }
+    }
+
+    /// How good the news is.
+    package enum Tone: String, Sendable {
+        case good
+        case neutral
+        case warning
+        case bad
+    }
+
+    /// An output of a conversion, or a comparison.
+    package struct Section: Sendable {
+        let name: String
+        let tone: Tone
+        let verdict: String
+        let facts: [Fact]
+        let metrics: [Metric]
+        let rows: [Row]
+
+        package init(
+            name: String, tone: Tone, verdict: String, facts: [Fact?], metrics: [Metric], rows: [Row]
+        ) {
+            self.name = name
+            self.tone = tone
+            self.verdict = verdict
+            self.facts = facts.compactMap(\.self)
+            self.metrics = metrics
+            self.rows = rows
+        }
+    }
+
+    /// Text to look up: a spec, a list of changes.
+    package struct Document: Sendable {
+        let title: String
+        let text: String
+
+        package init(_ title: String, _ text: String) {
+            self.title = title
+            self.text = text
+        }
+    }
+
+    /// `qconv diff`, `qconv pipeline`.
+    let command: String
+    let title: String
+    let sections: [Section]
+    let gates: [GateResult]
+    let notices: [String]
+    let documents: [Document]
+    let inputs: [InputFingerprint]
+    /// The version and the facts of the run.
+    let footer: String
+
+    package init(
+        command: String, title: String, sections: [Section], gates: [GateResult], notices: [String],
+        documents: [Document], inputs: [InputFingerprint], footer: String
+    ) {
+        self.command = command
+        self.title = title
+        self.sections = sections
+        self.gates = gates
+        self.notices = notices
+        self.documents = documents
+        self.inputs = inputs
+        self.footer = footer
+    }
+}
