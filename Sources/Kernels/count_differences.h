@@ -26,6 +26,15 @@ INLINE void count_any_differences(
     }
 }
 
+INLINE bool all_finite(const float *values, size_t count) {
+    int32_t largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        const int32_t magnitude = (int32_t)(bits_of_float(values[i]) & 0x7FFFFFFF);
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return largest < 0x7F800000;
+}
+
 static void QCONV_NAME(count_differences)(
     const float *a, const float *b, size_t count, uint32_t *histogram, qconv_difference_counts *counts
 ) {
