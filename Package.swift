@@ -49,7 +49,7 @@ let package = Package(
                 "Checkpoints", "Tensors", "LosslessJSON", "Kernels",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .target(name: "Reports", dependencies: ["Tensors", "LosslessJSON", "Kernels"]),
+        .target(name: "Reports", dependencies: ["Tensors", "Quantization", "LosslessJSON", "Kernels"]),
         // Plain threads for what streams tensors.
         .target(name: "Workers"),
         .target(

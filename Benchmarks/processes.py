@@ -53,7 +53,7 @@ class Conversions:
         """`cp` of the weights; with `synced` also until they are on the disk, as our outputs are when we are done."""
         destination = self.directory / "copy.safetensors"
         destination.unlink(missing_ok=True)
-        command = f'cp "$0" "$1"{" && sync \"$1\"" if synced else ""}'
+        command = 'cp "$0" "$1" && sync "$1"' if synced else 'cp "$0" "$1"'
         return run_process(["sh", "-c", command, str(model / "model.safetensors"), str(destination)])
 
     def beside_copy(self, name: str, spec: str, model: Path, target: float) -> list[Row]:

@@ -46,6 +46,16 @@ typedef enum {
     QCONV_F8E5M2FNUZ,
 } qconv_float_type;
 
+// Elements as sum_errors takes them: float32 values, or where `values` is NULL the codes that stand for them, which are decoded
+// on the way.
+typedef struct {
+    const float *values;
+    const uint8_t *codes;
+    const float *absmax;
+    size_t blocksize;
+    const qconv_codebook *codebook;
+} qconv_elements;
+
 // Sums for error figures; see ErrorSums.swift for what each means.
 typedef struct {
     double squared_error, squared_exact, squared_written, written_dot_exact;
@@ -115,7 +125,8 @@ typedef struct {
            (left, panels, rank, columns, scaling, first, count, accumulate, update))                                    \
     /* update may be NULL. */                                                                                           \
     KERNEL(void, sum_errors,                                                                                            \
-           (const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums),        \
+           (const qconv_elements *base, const float *update, const qconv_elements *written, size_t count,               \
+            qconv_error_sums *sums),                                                                                    \
            (base, update, written, count, sums))                                                                        \
     /* Adds |b - a|, rounded to float32, of elements that are finite on both sides to a histogram of                    \
        QCONV_MAGNITUDE_BUCKETS counters, and the counts to `counts`. */                                                 \

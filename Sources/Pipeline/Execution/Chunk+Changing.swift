@@ -9,15 +9,27 @@ extension Chunk {
             switch encoding {
             case .dense(let dtype):
                 FloatConversion.decode(dtype, dense, count: count, into: working)
+                current = working
             case .blockQuantized(let quantization):
+                let isInput = codes == baseCodes && !isBaseDecoded
+                current = isInput ? base : working
                 BlockQuantizer.dequantize(
                     codes, absmax: scales, count: count, blocksize: quantization.blocksize,
-                    quantType: quantization.quantType, into: working)
+                    quantType: quantization.quantType, into: current)
+                if isInput { isBaseDecoded = true }
             }
-            current = working
             isDecoded = true
         }
         return UnsafePointer(current)
+    }
+
+    /// Decodes the input's codes, if nobody has yet, before their scales are overwritten.
+    private func secureBase() {
+        guard !isBaseDecoded, let quantization = input.encoding.blockQuantization else { return }
+        BlockQuantizer.dequantize(
+            baseCodes, absmax: scales, count: count, blocksize: quantization.blocksize,
+            quantType: quantization.quantType, into: base)
+        isBaseDecoded = true
     }
 
     /// The elements as they are now, in memory that the caller may change on the way to one of the `become` methods.
@@ -68,6 +80,7 @@ extension Chunk {
     func become(
         quantized target: BlockQuantization, values: UnsafePointer<Float>, rounding: RoundingRule, scaleOffset: Float?
     ) {
+        secureBase()
         BlockQuantizer.absmax(values, count: count, blocksize: target.blocksize, into: scales)
         let codes = takeSpareCodes()
         BlockQuantizer.quantize(
@@ -112,18 +125,31 @@ extension Chunk {
 
     /// The error sums of each granule: the elements as they are now against the input plus all updates merged so far.
     func errorSums() -> [ErrorSums] {
-        let written = values
+        if case .dense = encoding { _ = values }
         return granules.map { granule in
+            let update = hasUpdate ? UnsafePointer(update + granule.lowerBound) : nil
             if case .dense(.f64) = input.encoding {
                 return ErrorSums(
-                    base: base64 + granule.lowerBound, update: hasUpdate ? update + granule.lowerBound : nil,
-                    written: written + granule.lowerBound, count: granule.count)
+                    base: base64 + granule.lowerBound, update: update, written: values + granule.lowerBound,
+                    count: granule.count)
             }
             return ErrorSums(
-                base: UnsafePointer(base + granule.lowerBound),
-                update: hasUpdate ? UnsafePointer(update + granule.lowerBound) : nil,
-                written: written + granule.lowerBound, count: granule.count)
+                base: measured(base, isDecoded: isBaseDecoded, codes: baseCodes, input.encoding, from: granule.lowerBound),
+                update: update,
+                written: measured(current, isDecoded: isDecoded, codes: codes, encoding, from: granule.lowerBound),
+                count: granule.count)
         }
+    }
+
+    /// Elements from a granule's start on, undecoded where they are 4-bit and nobody has asked for their values.
+    private func measured(
+        _ decoded: UnsafePointer<Float>, isDecoded: Bool, codes: UnsafePointer<UInt8>, _ encoding: Encoding,
+        from start: Int
+    ) -> MeasuredElements {
+        guard !isDecoded, let quantization = encoding.blockQuantization else { return .values(decoded + start) }
+        return .codes(
+            codes + start / 2, absmax: UnsafePointer(scales + start / quantization.blocksize),
+            blocksize: quantization.blocksize, quantType: quantization.quantType)
     }
 
     /// How many codes differ from the input's; `nil` unless both are codes of one codebook.

@@ -13,7 +13,8 @@ extension Chunk {
         emissions.removeAll(keepingCapacity: true)
         codes = baseCodes
         current = base
-        isDecoded = true
+        isDecoded = false
+        isBaseDecoded = false
         try clock.during(.reading) {
             for (part, bytes) in encoding.byteRanges(of: range) {
                 try reader.read(
@@ -21,23 +22,24 @@ extension Chunk {
                     into: UnsafeMutableRawBufferPointer(start: memory(of: part), count: bytes.count))
             }
         }
-        decodeBase()
+        decodeInput()
     }
 
-    private func decodeBase() {
+    /// Decodes dense elements, whose memory operations will use, and the scales of 4-bit ones, whose values are decoded when
+    /// they are first asked for.
+    private func decodeInput() {
         switch encoding {
         case .dense(let dtype):
             FloatConversion.decode(dtype, dense, count: count, into: base)
             if dtype == .f64 { base64.update(from: dense.assumingMemoryBound(to: Double.self), count: count) }
+            isBaseDecoded = true
+            isDecoded = true
         case .blockQuantized(let quantization):
             if let double = quantization.doubleQuantization {
                 DoubleQuantizer.dequantize(
                     scaleCodes, nestedAbsmax: nestedScales, count: quantization.blockCount(elements: count),
                     blocksize: double.blocksize, offset: double.offset ?? 0, codebook: double.codebook, into: scales)
             }
-            BlockQuantizer.dequantize(
-                codes, absmax: scales, count: count, blocksize: quantization.blocksize,
-                quantType: quantization.quantType, into: base)
         }
     }
 

@@ -18,8 +18,10 @@ final class Chunk {
     var granule = 1
     /// How the elements are encoded now.
     var encoding = Encoding.dense(.f32)
-    /// The elements as the input has them, decoded to float32.
+    /// The elements as the input has them, decoded to float32; meaningful when ``isBaseDecoded``, which they are before
+    /// anything overwrites what they are decoded from.
     let base: UnsafeMutablePointer<Float>
+    var isBaseDecoded = false
     /// The sum of the updates merged so far; meaningful when ``hasUpdate``.
     let update: UnsafeMutablePointer<Float>
     var hasUpdate = false
