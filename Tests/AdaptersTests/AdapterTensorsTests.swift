@@ -45,8 +45,6 @@ import Testing
     @Test(arguments: [
         ("base_model.model.model.embed_tokens.lora_embedding_A", "embedding"),
         ("base_model.model.model.embed_tokens.lora_embedding_B", "embedding"),
-        ("base_model.model.x.lora_magnitude_vector", "DoRA"),
-        ("base_model.model.x.lora_B.bias", "lora_bias"),
         ("base_model.model.x.lora_diag", "KaSA"),
         ("base_model.model.x.lora_velora_embed", "VeLoRA"),
         ("base_model.model.x.lora_something_new", "lora_something_new"),

@@ -48,8 +48,11 @@ final class Chunk {
     /// What emissions have found since the chunk was loaded.
     var emissions: [Emission] = []
     /// The updates of a second merge, which few pipelines have; allocated when first needed.
-    lazy var laterUpdate: UnsafeMutablePointer<Float> = allocate(capacity * 4)
-        .bindMemory(to: Float.self, capacity: capacity)
+    lazy var laterUpdate = allocateFloats()
+    /// The elements before changes that must be applied in order, and the update of one of these; allocated when first
+    /// needed.
+    lazy var unmerged = allocateFloats()
+    lazy var single = allocateFloats()
     /// The input in float64, if that is how it is stored.
     lazy var base64: UnsafeMutablePointer<Double> = allocate(capacity * 8)
         .bindMemory(to: Double.self, capacity: capacity)
@@ -90,6 +93,10 @@ final class Chunk {
         scaleCodes = bytes(scaleCapacity)
         nestedScales = floats(scaleCapacity)
         allocations = pool
+    }
+
+    private func allocateFloats() -> UnsafeMutablePointer<Float> {
+        allocate(capacity * 4).bindMemory(to: Float.self, capacity: capacity)
     }
 
     private func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {

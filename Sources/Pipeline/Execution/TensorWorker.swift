@@ -52,15 +52,10 @@ final class TensorWorker {
         }
     }
 
-    /// Loads the factors of every update that the tensor's operations merge.
+    /// Loads the data of every change that the tensor's operations merge.
     private func facts(of program: TensorProgram) throws -> [OperationFacts] {
         try program.operations.map { operation in
-            let updates = try operation.updates.map { update in
-                let attached = model.adapters[update.adapter]
-                return LowRankUpdate(
-                    try attached.adapter.factors(ofModule: update.module).scaled(by: attached.weight))
-            }
-            return OperationFacts(updates: updates)
+            OperationFacts(changes: try operation.changes.map(model.load))
         }
     }
 
@@ -89,18 +84,18 @@ final class TensorWorker {
     }
 
     private func load(_ program: TensorProgram, _ phase: TensorProgram.Phase, _ job: Int) throws {
-        try chunk.load(
-            program.elements(phase, job: job), ofTensor: program.source, from: model.input.reader,
-            granule: program.granule)
+        let (reader, tensor) = model.reader(of: program.source)
+        try chunk.load(program.elements(phase, job: job), ofTensor: tensor, from: reader, granule: program.granule)
     }
 
     /// Moves bytes that nothing changes.
     private func copy(_ program: TensorProgram, job: Int) throws -> JobResult {
+        let (reader, tensor) = model.reader(of: program.source)
         var result = JobResult()
         for (part, range) in program.input.encoding.byteRanges(of: program.elements(.copy, job: job)) {
             let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
             try clock.during(.reading) {
-                try model.input.reader.read(part, ofTensor: program.source, at: range.lowerBound, into: buffer)
+                try reader.read(part, ofTensor: tensor, at: range.lowerBound, into: buffer)
             }
             try clock.during(.writing) {
                 for case let emit as Emit in program.operations {
@@ -111,13 +106,5 @@ final class TensorWorker {
             result.bytesRead += range.count
         }
         return result
-    }
-}
-
-extension LowRankUpdate {
-    fileprivate init(_ factors: LowRankFactors) {
-        self.init(
-            left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns, rank: factors.rank,
-            scaling: Float(factors.scaling))
     }
 }
