@@ -36,7 +36,7 @@ import Testing
         let (problems, text) = try problems(base)
         #expect(problems == [.noTensor(name: weight, closest: ["layers.0.q_proj.weight"])])
         #expect(text.contains("is this an adapter for another model?"))
-        #expect(text.contains("1 of 1 modules"))
+        #expect(text.contains("1 of 1 changes"))
     }
 
     @Test func namesOfAnotherModelShow() throws {
