@@ -579,7 +579,8 @@ static size_t QCONV_NAME(changed_codes)(const uint8_t *a, const uint8_t *b, size
 #define NESTED_BLOCKSIZE 256
 
 static void QCONV_NAME(quantize_scales)(
-    const float *absmax, size_t count, float offset, const uint16_t *thresholds, uint8_t *codes, float *nested_absmax
+    const float *absmax, size_t count, float offset, const uint8_t *codes_by_grid_index, uint8_t *codes,
+    float *nested_absmax
 ) {
     for (size_t start = 0; start < count; start += NESTED_BLOCKSIZE) {
         const size_t length = smaller(NESTED_BLOCKSIZE, count - start);
@@ -607,13 +608,7 @@ static void QCONV_NAME(quantize_scales)(
             // A NaN (0 times an infinite reciprocal) lands on the grid's first point there.
             grid[i] = position == position ? (int32_t)position : 0;
         }
-        for (size_t i = 0; i < length; i++) {
-            int32_t code = 0;
-            for (int32_t step = 128; step > 0; step >>= 1) {
-                code += thresholds[code + step - 1] <= grid[i] ? step : 0;
-            }
-            codes[start + i] = (uint8_t)code;
-        }
+        for (size_t i = 0; i < length; i++) codes[start + i] = codes_by_grid_index[grid[i]];
     }
 }
 
@@ -1026,6 +1021,23 @@ static void QCONV_NAME(round_floats)(float *values, size_t count, qconv_float_ty
         ROUND(f8e5m2_from_float, float_from_f8e5m2)
     default:
         return;
+    }
+}
+
+static void QCONV_NAME(absmax_16)(
+    qconv_float_type type, const void *source, size_t count, size_t blocksize, float *absmax
+) {
+    const uint16_unaligned *elements = source;
+    for (size_t start = 0; start < count; start += blocksize) {
+        const size_t length = smaller(blocksize, count - start);
+        uint16_t largest = 0;
+        for (size_t i = 0; i < length; i++) {
+            const uint16_t magnitude = elements[start + i] & 0x7FFF;
+            largest = magnitude > largest ? magnitude : largest;
+        }
+        float result = type == QCONV_BF16 ? float_from_bf16(largest) : float_from_f16(largest);
+        if (length < blocksize && result < 1e-38f) result = 1e-38f;
+        *absmax++ = result;
     }
 }
 

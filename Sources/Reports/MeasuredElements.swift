@@ -9,6 +9,15 @@ public enum MeasuredElements {
     /// Packed 4-bit codes from a block's start on, and their decoded scales.
     case codes(UnsafePointer<UInt8>, absmax: UnsafePointer<Float>, blocksize: Int, quantType: QuantType)
 
+    /// The elements from `count` on, which must be the start of a block.
+    public func dropFirst(_ count: Int) -> MeasuredElements {
+        switch self {
+        case .values(let values): .values(values + count)
+        case .codes(let codes, let absmax, let blocksize, let quantType):
+            .codes(codes + count / 2, absmax: absmax + count / blocksize, blocksize: blocksize, quantType: quantType)
+        }
+    }
+
     func withKernelForm<Result>(_ body: (UnsafePointer<qconv_elements>) -> Result) -> Result {
         switch self {
         case .values(let values):

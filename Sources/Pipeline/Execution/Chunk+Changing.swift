@@ -6,30 +6,36 @@ extension Chunk {
     /// The elements as they are now, decoded to float32.
     var values: UnsafePointer<Float> {
         if !isDecoded {
-            switch encoding {
-            case .dense(let dtype):
-                FloatConversion.decode(dtype, dense, count: count, into: working)
+            if isInput {
+                decodeBase()
+                current = base
+            } else {
+                decode(parts, encoding, into: working)
                 current = working
-            case .blockQuantized(let quantization):
-                let isInput = codes == baseCodes && !isBaseDecoded
-                current = isInput ? base : working
-                BlockQuantizer.dequantize(
-                    codes, absmax: scales, count: count, blocksize: quantization.blocksize,
-                    quantType: quantization.quantType, into: current)
-                if isInput { isBaseDecoded = true }
             }
             isDecoded = true
         }
         return UnsafePointer(current)
     }
 
-    /// Decodes the input's codes, if nobody has yet, before their scales are overwritten.
-    private func secureBase() {
-        guard !isBaseDecoded, let quantization = input.encoding.blockQuantization else { return }
-        BlockQuantizer.dequantize(
-            baseCodes, absmax: scales, count: count, blocksize: quantization.blocksize,
-            quantType: quantization.quantType, into: base)
+    /// Whether the elements stand as they were loaded.
+    private var isInput: Bool { parts.dense == baseParts.dense && parts.codes == baseParts.codes }
+
+    private func decodeBase() {
+        guard !isBaseDecoded else { return }
+        decode(baseParts, input.encoding, into: base)
         isBaseDecoded = true
+    }
+
+    private func decode(_ parts: ChunkParts, _ encoding: Encoding, into values: UnsafeMutablePointer<Float>) {
+        switch encoding {
+        case .dense(let dtype):
+            FloatConversion.decode(dtype, parts.dense, count: count, into: values)
+        case .blockQuantized(let quantization):
+            BlockQuantizer.dequantize(
+                parts.codes, absmax: parts.scales, count: count, blocksize: quantization.blocksize,
+                quantType: quantization.quantType, into: values)
+        }
     }
 
     /// The elements as they are now, in memory that the caller may change on the way to one of the `become` methods.
@@ -40,37 +46,27 @@ extension Chunk {
         return working
     }
 
-    /// Adds up the updates that an operation merges and answers their sum, which from now on also counts for the exact
-    /// result.
-    func addUpdates(_ updates: [LowRankUpdate]) -> UnsafePointer<Float> {
-        guard hasUpdate else {
-            Chunk.sum(updates, range: range, into: update)
-            hasUpdate = true
-            return UnsafePointer(update)
-        }
-        Chunk.sum(updates, range: range, into: laterUpdate)
-        for index in 0..<count { update[index] += laterUpdate[index] }
-        return UnsafePointer(laterUpdate)
-    }
-
-    private static func sum(_ updates: [LowRankUpdate], range: Range<Int>, into sum: UnsafeMutablePointer<Float>) {
-        for (index, update) in updates.enumerated() {
-            update.compute(range, accumulate: index > 0, into: sum)
-        }
-    }
-
     /// Makes the elements dense: rounds `values` once, to nearest even.
     func become(dense dtype: DType, values: UnsafePointer<Float>) {
-        FloatConversion.encode(values, count: count, as: dtype, into: dense)
-        encoding = .dense(dtype)
-        isDecoded = false
+        FloatConversion.encode(values, count: count, as: dtype, into: ownParts.dense)
+        becomeDense(dtype)
     }
 
     /// Makes float64 elements dense in another dtype with a single rounding.
     func becomeFromFloat64(dense dtype: DType) {
-        FloatConversion.encode(float64: base64, count: count, as: dtype, into: dense)
+        FloatConversion.encode(float64: base64, count: count, as: dtype, into: ownParts.dense)
+        becomeDense(dtype)
+    }
+
+    private func becomeDense(_ dtype: DType) {
+        parts.dense = ownParts.dense
         encoding = .dense(dtype)
         isDecoded = false
+    }
+
+    /// The input as float64, which is how it is stored.
+    private var base64: UnsafePointer<Double> {
+        UnsafePointer(baseParts.dense.assumingMemoryBound(to: Double.self))
     }
 
     /// Makes the elements 4-bit with scales of their own.
@@ -80,38 +76,38 @@ extension Chunk {
     func become(
         quantized target: BlockQuantization, values: UnsafePointer<Float>, rounding: RoundingRule, scaleOffset: Float?
     ) {
-        secureBase()
-        BlockQuantizer.absmax(values, count: count, blocksize: target.blocksize, into: scales)
-        let codes = takeSpareCodes()
+        let codes = spareCodes
+        parts = ownParts
+        parts.codes = codes
+        BlockQuantizer.absmax(values, count: count, blocksize: target.blocksize, into: parts.scales)
         BlockQuantizer.quantize(
-            values, absmax: scales, count: count, blocksize: target.blocksize, quantType: target.quantType,
+            values, absmax: parts.scales, count: count, blocksize: target.blocksize, quantType: target.quantType,
             rounding: rounding, firstIndex: UInt64(range.lowerBound), into: codes)
-        self.codes = codes
         encoding = .blockQuantized(target)
         isDecoded = false
         guard let double = target.doubleQuantization, let offset = scaleOffset else { return }
         let blocks = target.blockCount(elements: count)
         DoubleQuantizer.quantize(
-            scales, count: blocks, offset: offset, into: scaleCodes, nestedAbsmax: nestedScales)
+            parts.scales, count: blocks, offset: offset, into: parts.scaleCodes, nestedAbsmax: parts.nestedScales)
         DoubleQuantizer.dequantize(
-            scaleCodes, nestedAbsmax: nestedScales, count: blocks, blocksize: double.blocksize, offset: offset,
-            codebook: double.codebook, into: scales)
+            parts.scaleCodes, nestedAbsmax: parts.nestedScales, count: blocks, blocksize: double.blocksize,
+            offset: offset, codebook: double.codebook, into: parts.scales)
     }
 
     /// Moves codes by an update on the scales that they have.
     func moveCodes(by update: UnsafePointer<Float>, result: BlockQuantization, rounding: RoundingRule) {
-        let moved = takeSpareCodes()
+        let moved = spareCodes
         BlockQuantizer.requantize(
-            baseCodes: codes, absmax: scales, update: update, count: count, blocksize: result.blocksize,
+            baseCodes: parts.codes, absmax: parts.scales, update: update, count: count, blocksize: result.blocksize,
             quantType: result.quantType, rounding: rounding, firstIndex: UInt64(range.lowerBound), into: moved)
-        codes = moved
+        parts.codes = moved
         encoding = .blockQuantized(result)
         isDecoded = false
     }
 
     /// Memory for new codes that holds neither the input's nor the current ones.
-    private func takeSpareCodes() -> UnsafeMutablePointer<UInt8> {
-        codes == spareCodes.0 ? spareCodes.1 : spareCodes.0
+    private var spareCodes: UnsafeMutablePointer<UInt8> {
+        parts.codes == ownParts.codes ? otherCodes : ownParts.codes
     }
 }
 
@@ -125,31 +121,37 @@ extension Chunk {
 
     /// The error sums of each granule: the elements as they are now against the input plus all updates merged so far.
     func errorSums() -> [ErrorSums] {
-        if case .dense = encoding { _ = values }
-        return granules.map { granule in
-            let update = hasUpdate ? UnsafePointer(update + granule.lowerBound) : nil
-            if case .dense(.f64) = input.encoding {
-                return ErrorSums(
-                    base: base64 + granule.lowerBound, update: update, written: values + granule.lowerBound,
-                    count: granule.count)
+        let update = hasUpdate ? UnsafePointer(update) : nil
+        if case .dense(.f64) = input.encoding {
+            let written = values
+            return granules.map { granule in
+                ErrorSums(
+                    base: base64 + granule.lowerBound, update: update.map { $0 + granule.lowerBound },
+                    written: written + granule.lowerBound, count: granule.count)
             }
-            return ErrorSums(
-                base: measured(base, isDecoded: isBaseDecoded, codes: baseCodes, input.encoding, from: granule.lowerBound),
-                update: update,
-                written: measured(current, isDecoded: isDecoded, codes: codes, encoding, from: granule.lowerBound),
-                count: granule.count)
+        }
+        let base = measuredBase
+        let written = isDecoded ? .values(UnsafePointer(current)) : undecoded(parts, encoding) ?? .values(values)
+        return granules.map { granule in
+            ErrorSums(
+                base: base.dropFirst(granule.lowerBound), update: update.map { $0 + granule.lowerBound },
+                written: written.dropFirst(granule.lowerBound), count: granule.count)
         }
     }
 
-    /// Elements from a granule's start on, undecoded where they are 4-bit and nobody has asked for their values.
-    private func measured(
-        _ decoded: UnsafePointer<Float>, isDecoded: Bool, codes: UnsafePointer<UInt8>, _ encoding: Encoding,
-        from start: Int
-    ) -> MeasuredElements {
-        guard !isDecoded, let quantization = encoding.blockQuantization else { return .values(decoded + start) }
-        return .codes(
-            codes + start / 2, absmax: UnsafePointer(scales + start / quantization.blocksize),
-            blocksize: quantization.blocksize, quantType: quantization.quantType)
+    private var measuredBase: MeasuredElements {
+        if !isBaseDecoded, let codes = undecoded(baseParts, input.encoding) { return codes }
+        decodeBase()
+        return .values(UnsafePointer(base))
+    }
+
+    /// 4-bit elements, for what can do without decoding them to memory.
+    private func undecoded(_ parts: ChunkParts, _ encoding: Encoding) -> MeasuredElements? {
+        encoding.blockQuantization.map {
+            .codes(
+                UnsafePointer(parts.codes), absmax: UnsafePointer(parts.scales), blocksize: $0.blocksize,
+                quantType: $0.quantType)
+        }
     }
 
     /// How many codes differ from the input's; `nil` unless both are codes of one codebook.
@@ -157,17 +159,31 @@ extension Chunk {
         guard let before = input.encoding.blockQuantization, let now = encoding.blockQuantization,
             before.quantType == now.quantType
         else { return nil }
-        return codes == baseCodes ? 0 : BlockQuantizer.changedCodes(baseCodes, codes, count: count)
+        return parts.codes == baseParts.codes
+            ? 0 : BlockQuantizer.changedCodes(baseParts.codes, parts.codes, count: count)
     }
 
-    /// The sum of the scales of each granule, and their number.
+    /// The sum of the scales that each granule of `values` has, and their number.
     func scaleSums(of values: UnsafePointer<Float>, blocksize: Int) -> [Observation] {
-        BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: scales)
-        return granules.map { granule in
+        BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: ownParts.scales)
+        return sumsOfOwnScales(blocksize: blocksize)
+    }
+
+    /// The same for the elements as they are now, which are not decoded if that can be spared.
+    func scaleSums(blocksize: Int) -> [Observation] {
+        guard isInput, !isBaseDecoded, case .dense(let dtype) = encoding, BlockQuantizer.hasAbsmax(of: dtype) else {
+            return scaleSums(of: values, blocksize: blocksize)
+        }
+        BlockQuantizer.absmax(dtype, parts.dense, count: count, blocksize: blocksize, into: ownParts.scales)
+        return sumsOfOwnScales(blocksize: blocksize)
+    }
+
+    private func sumsOfOwnScales(blocksize: Int) -> [Observation] {
+        granules.map { granule in
             let first = granule.lowerBound / blocksize
             let blocks = (granule.count + blocksize - 1) / blocksize
             var sum = 0.0
-            for block in first..<first + blocks { sum += Double(scales[block]) }
+            for block in first..<first + blocks { sum += Double(ownParts.scales[block]) }
             return .scales(sum: sum, count: blocks)
         }
     }

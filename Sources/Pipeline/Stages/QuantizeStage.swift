@@ -69,7 +69,7 @@ extension PlannedModel {
                 place: place, problem: "cannot quantize \"\(tensor.name)\": its shape is \(tensor.shape)",
                 remedy: "4-bit weights have two dimensions at least; leave it out with \"exclude\"")
         }
-        let storage = input.reader.tensors[tensors[index].source].encoding.blockQuantization?.storage
+        let storage = sourceTensor(of: tensors[index]).encoding.blockQuantization?.storage
         tensors[index].append(
             Quantize(
                 encoding: target.encoding(sourceDType: source, storage: storage),
@@ -107,7 +107,7 @@ struct Quantize: TensorOperation {
     }
 
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] {
-        chunk.scaleSums(of: chunk.values, blocksize: encoding.blocksize)
+        chunk.scaleSums(blocksize: encoding.blocksize)
     }
 
     func roundingUsed(_ facts: OperationFacts) -> RoundingRule? { rounding }
