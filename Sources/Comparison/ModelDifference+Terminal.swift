@@ -43,22 +43,14 @@ extension ModelDifference {
 
     private func sideLines(width: Int) -> [String] {
         let sides = [("a", a), ("b", b)].flatMap { label, side -> [String] in
-            let shares = side.encodings.prefix(4).map { share -> String in
-                guard side.encodings.count > 1, side.elements > 0 else { return share.label }
-                return "\(NumberText.percent(Double(share.elements) / Double(side.elements))) \(share.label)"
-            }
-            let facts = [
-                counted(side.tensors, "tensor"), "\(NumberText.count(side.elements)) weights",
-                NumberText.bytes(side.bytes), shares.joined(separator: " "),
-            ]
             let adapters =
                 side.containedAdapters.isEmpty
                 ? "" : "; not compared: the adapters in it, \(side.containedAdapters.joined(separator: ", "))"
-            return labelled(label, "\(side.path): " + facts.joined(separator: ", ") + adapters, width: width)
+            return labelled(label, "\(side.path): \(side.facts)\(adapters)", width: width)
         }
         guard let adapter else { return sides }
         return sides
-            + labelled("adapter", "\(adapter.path), \(counted(adapter.modulesMatched, "module"))", width: width)
+            + labelled("adapter", adapter.text, width: width)
     }
 
     // MARK: - What headers tell
