@@ -28,7 +28,8 @@ struct Emit: TensorOperation {
     private func write(_ chunk: Chunk, to writer: any CheckpointWriter) throws {
         for (part, bytes) in chunk.encoding.byteRanges(of: chunk.range) {
             try writer.write(
-                UnsafeRawBufferPointer(start: chunk.memory(of: part), count: bytes.count), part: part,
+                UnsafeRawBufferPointer(start: chunk.parts.memory(of: part, chunk.encoding), count: bytes.count),
+                part: part,
                 ofTensor: tensor, at: bytes.lowerBound)
         }
     }

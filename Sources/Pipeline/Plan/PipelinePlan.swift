@@ -36,7 +36,8 @@ public struct PipelinePlan: Sendable {
         self.spec = spec
         self.model = model
         self.programs = programs
-        resources = try ResourcePlan(model: model, programs: programs, options: options)
+        resources = try ResourcePlan(
+            models: [model], programs: SharedProgram.programs(of: [programs]), options: options)
         try PipelinePlan.checkDestinations(spec: spec, model: model, options: options)
         try resources.checkDiskSpace(model)
     }
