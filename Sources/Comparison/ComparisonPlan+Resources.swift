@@ -1,4 +1,3 @@
-import Adapters
 import Workers
 
 extension ComparisonPlan {
@@ -23,17 +22,12 @@ extension ComparisonPlan {
     /// - Throws: ``ComparisonError/notEnoughMemory(given:needed:)`` when there is none for one.
     func affordableThreads(_ options: ComparisonOptions, bytesPerElement: Int) throws(ComparisonError) -> Int {
         let factorBytes =
-            pairs.lazy.compactMap { pair in
-                pair.module.flatMap { module in adapter.map { $0.modules[module].factorBytes } }
+            pairs.lazy.map { pair in
+                pair.changes.reduce(0) { $0 + (adapter?.factorBytes(ofChange: $1) ?? 0) }
             }.max() ?? 0
         let perThread = max(largestChunk * bytesPerElement + factorBytes, 2 * ByteComparison.pieceBytes)
         let affordable = options.memory / perThread
         guard affordable >= 1 else { throw .notEnoughMemory(given: options.memory, needed: perThread) }
         return min(max(1, options.threads ?? coreCount), affordable)
     }
-}
-
-extension LoRAModule {
-    /// Bytes of the factors in float32.
-    fileprivate var factorBytes: Int { rank * (inFeatures + outFeatures) * 4 }
 }

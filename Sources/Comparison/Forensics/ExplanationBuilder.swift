@@ -20,11 +20,11 @@ struct ExplanationBuilder {
     func drafts() -> [Draft] {
         plan.pairs.indices.compactMap { index in
             let pair = plan.pairs[index]
-            guard let module = pair.module, let adapter = plan.adapter, let sums = sums[index],
+            guard let module = module(of: pair), let adapter = plan.adapter, let sums = sums[index],
                 let (base, merged) = pair.comparable
             else { return nil }
             let judge = FitJudge(sums, base: base.tensor.encoding, merged: merged.tensor.encoding)
-            let readings = ScalingReading.all(for: adapter.modules[module], of: adapter.configuration)
+            let readings = ScalingReading.all(for: module, of: adapter.configuration)
             return Draft(pair: index, judge: judge, judgement: judge.judgement(readings))
         }
     }
@@ -48,10 +48,16 @@ struct ExplanationBuilder {
         }
     }
 
+    /// The module whose update a tensor should hold.
+    private func module(of pair: TensorPair) -> LoRAModule? {
+        guard let change = pair.changes.first, let adapter = plan.adapter else { return nil }
+        return adapter.modules[adapter.module(ofChange: change)]
+    }
+
     private func withoutUpdate(_ index: Int) -> TensorExplanation {
         let pair = plan.pairs[index]
         guard let (base, merged) = pair.comparable else {
-            let isLeftAlone = pair.module == nil && (pair.a == nil || pair.b == nil)
+            let isLeftAlone = pair.changes.isEmpty && (pair.a == nil || pair.b == nil)
             return explanation(pair, isLeftAlone ? .onlyInOne : .notComparable)
         }
         guard let sums = sums[index] else {
@@ -84,9 +90,10 @@ struct ExplanationBuilder {
             }
             switch found.hypothesis {
             case .transposed: return explanation(pair, .transposed, judge: draft.judge, otherFit: found.fit)
-            case .module(let module):
+            case .asConfigured(let change):
                 return explanation(
-                    pair, .otherModule, judge: draft.judge, otherModule: plan.adapter?.modules[module].name,
+                    pair, .otherModule, judge: draft.judge,
+                    otherModule: plan.adapter.map { $0.modules[$0.module(ofChange: change)].name },
                     otherFit: found.fit)
             }
         }
@@ -105,13 +112,22 @@ struct ExplanationBuilder {
         let rest = judge?.fit?.squaredRest ?? sums?.squaredChange
         return TensorExplanation(
             name: pair.name, base: pair.a?.tensor, merged: pair.b?.tensor,
-            module: pair.module.flatMap { plan.adapter?.modules[$0] }, outcome: outcome, alternatives: alternatives,
+            module: module(of: pair), outcome: outcome, alternatives: alternatives,
             fit: judge?.fit, otherModule: otherModule, otherFit: otherFit,
             changeRatio: ratioToBase(sums?.squaredChange),
-            updateRatio: pair.module == nil ? nil : ratioToBase(sums?.squaredUpdate),
+            updateRatio: pair.changes.isEmpty ? nil : ratioToBase(sums?.squaredUpdate),
             restToRounding: limit.flatMap { limit in
                 rest.flatMap { limit > 0 ? ($0 / limit).squareRoot() : $0 == 0 ? 0 : nil }
             },
             keptIfNearest: judge.flatMap { $0.sums.nearest.ratio(of: $0.sums) })
+    }
+}
+
+extension LoRAAdapter {
+    /// The module that a change belongs to.
+    fileprivate func module(ofChange index: Int) -> Int {
+        switch changes[index].kind {
+        case .lowRank(let module), .bias(let module): module
+        }
     }
 }

@@ -3,12 +3,12 @@ import Quantization
 import Reports
 import Tensors
 
-/// An update that a tensor's change is fitted to.
+/// An update that a tensor's change may come from, as an index into the adapter's changes.
 enum UpdateHypothesis: Hashable, Sendable {
-    /// The update of the module with this index, in the orientation that the configuration says.
-    case module(Int)
+    /// What the configuration says.
+    case asConfigured(change: Int)
     /// The same, transposed.
-    case transposed(Int)
+    case transposed(change: Int)
 }
 
 /// Fits changes of tensors to updates, run by run, with memory of its own.
@@ -19,8 +19,8 @@ final class FitWorker: ChunkWorker {
     /// A tensor and what its change is fitted to.
     struct Item: Sendable {
         let pair: TensorPair
-        /// `nil` for a tensor that the adapter leaves alone.
-        let hypothesis: UpdateHypothesis?
+        /// What is added up; empty for a tensor that the adapter leaves alone.
+        let updates: [UpdateHypothesis]
         /// Whether to ask what rounding would have made of the update.
         let predictsRounding: Bool
     }
@@ -29,7 +29,7 @@ final class FitWorker: ChunkWorker {
     private let items: [Item]
     private let a: TensorSlice
     private let b: TensorSlice
-    private var update: LowRankUpdate?
+    private var updates: [LowRankUpdate] = []
     private let updateValues: UnsafeMutablePointer<Float>
     private let rounded: UnsafeMutablePointer<Float>
     private let exact: UnsafeMutablePointer<Float>
@@ -57,7 +57,7 @@ final class FitWorker: ChunkWorker {
     }
 
     func open(item: Int) throws {
-        update = try items[item].hypothesis.flatMap { try plan.adapter?.factors($0) }.map(LowRankUpdate.init)
+        updates = try items[item].updates.compactMap { try plan.adapter?.factors($0) }.map(LowRankUpdate.init)
     }
 
     func close(item: Int) {}
@@ -71,8 +71,10 @@ final class FitWorker: ChunkWorker {
         b.decode()
         let (base, merged) = (UnsafePointer(a.values), UnsafePointer(b.values))
         sums.change = ErrorSums(base: base, update: nil, written: merged, count: range.count)
-        if let update {
-            update.compute(range, accumulate: false, into: updateValues)
+        for (index, update) in updates.enumerated() {
+            update.compute(range, accumulate: index > 0, into: updateValues)
+        }
+        if !updates.isEmpty {
             sums.update = ErrorSums(base: base, update: updateValues, written: merged, count: range.count)
         } else {
             updateValues.update(repeating: 0, count: range.count)
@@ -166,8 +168,8 @@ extension LoRAAdapter {
     /// The factors that a hypothesis speaks of.
     fileprivate func factors(_ hypothesis: UpdateHypothesis) throws -> LowRankFactors {
         switch hypothesis {
-        case .module(let module): try factors(ofModule: module)
-        case .transposed(let module): try factors(ofModule: module).transposed
+        case .asConfigured(let change): try addedFactors(ofChange: change)
+        case .transposed(let change): try addedFactors(ofChange: change).transposed
         }
     }
 }

@@ -42,18 +42,17 @@ struct UpdateSearch {
     }
 
     private func item(_ pair: Int, _ hypothesis: UpdateHypothesis) -> FitWorker.Item {
-        FitWorker.Item(pair: plan.pairs[pair], hypothesis: hypothesis, predictsRounding: false)
+        FitWorker.Item(pair: plan.pairs[pair], updates: [hypothesis], predictsRounding: false)
     }
 
     private func hypotheses(for pair: Int) -> [UpdateHypothesis] {
-        guard let own = plan.pairs[pair].module, let adapter = plan.adapter else { return [] }
-        let shape = adapter.modules[own].weightShape(fanInFanOut: adapter.configuration.fanInFanOut)
-        let isSquare = shape[0] == shape[1]
-        let others = adapter.modules.indices.filter { other in
-            other != own
-                && adapter.modules[other].weightShape(fanInFanOut: adapter.configuration.fanInFanOut) == shape
-        }
-        return (isSquare ? [.transposed(own)] : []) + others.map { .module($0) }
+        // What takes several updates at once has no single other one.
+        guard let adapter = plan.adapter, plan.pairs[pair].changes.count == 1 else { return [] }
+        let own = plan.pairs[pair].changes[0]
+        let shape = adapter.shape(ofChange: own)
+        let isSquare = shape.count == 2 && shape[0] == shape[1]
+        let others = adapter.changes.indices.filter { $0 != own && adapter.shape(ofChange: $0) == shape }
+        return (isSquare ? [.transposed(change: own)] : []) + others.map { .asConfigured(change: $0) }
     }
 
     /// Chunks spread evenly over a tensor.
@@ -61,5 +60,15 @@ struct UpdateSearch {
         var chunks = plan.pairs[pair].chunks
         chunks.stride = max(1, chunks.elements / UpdateSearch.sampleElements)
         return chunks
+    }
+}
+
+extension LoRAAdapter {
+    /// The shape of what a change adds, as it is stored.
+    fileprivate func shape(ofChange index: Int) -> [Int] {
+        switch changes[index].kind {
+        case .lowRank(let module): modules[module].weightShape
+        case .bias(let module): [modules[module].outFeatures]
+        }
     }
 }
