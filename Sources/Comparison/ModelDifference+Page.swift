@@ -11,9 +11,9 @@ extension ModelDifference {
             footer: ReportPage.footer(version: toolVersion, run: run))
     }
 
-    private var origins: [ReportPage.Origin] {
-        [("A", a), ("B", b)].map { ReportPage.Origin($0, "\($1.path): \($1.facts)") }
-            + (adapter.map { [ReportPage.Origin("adapter", $0.text)] } ?? [])
+    private var origins: [ReportPage.Document] {
+        [("A", a), ("B", b)].map { ReportPage.Document($0, $1.text) }
+            + (adapter.map { [ReportPage.Document("adapter", $0.text)] } ?? [])
     }
 
     private var section: ReportPage.Section {

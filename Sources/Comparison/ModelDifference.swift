@@ -73,18 +73,6 @@ public struct ModelSide: Hashable, Sendable {
         public let elements: Int
     }
 
-    /// `38 tensors, 1.77 M weights, 1.21 MB, 88.8 % nf4+dq, 11.2 % bf16`
-    var facts: String {
-        let shares = encodings.prefix(4).map { share -> String in
-            guard encodings.count > 1, elements > 0 else { return share.label }
-            return "\(NumberText.percent(Double(share.elements) / Double(elements))) \(share.label)"
-        }
-        let size = [
-            counted(tensors, "tensor"), "\(NumberText.count(elements)) weights", NumberText.bytes(bytes),
-        ]
-        return (size + shares).joined(separator: ", ")
-    }
-
     init(_ model: ComparedModel) {
         path = model.path.string
         kind = model.kind

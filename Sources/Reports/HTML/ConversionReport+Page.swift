@@ -11,9 +11,9 @@ extension ConversionReport {
         return ReportPage(
             command: "qconv pipeline",
             title: ReportPage.title(from: input, to: paths.count == 1 ? paths[0] : "\(paths.count) outputs"),
-            origins: [ReportPage.Origin("input", input)]
-                + adapters.map { ReportPage.Origin("adapter", $0.text) }
-                + outputs.map { ReportPage.Origin("output", "\($0.path) (\($0.format))") },
+            origins: [ReportPage.Document("input", input)]
+                + adapters.map { ReportPage.Document("adapter", $0.text) }
+                + outputs.map { ReportPage.Document("output", "\($0.path) (\($0.format))") },
             sections: outputs.map(\.section), gates: gates, notices: notices,
             documents: [ReportPage.Document("The spec, with every default", spec.serialized(.pretty))],
             inputs: inputs, footer: ReportPage.footer(version: toolVersion, run: run))

@@ -39,7 +39,7 @@ extension ReportPage {
 
     private var originList: String {
         guard !origins.isEmpty else { return "" }
-        let items = origins.map { "<dt>\(HTMLText.escaped($0.label))</dt><dd>\(HTMLText.escaped($0.text))</dd>" }
+        let items = origins.map { "<dt>\(HTMLText.escaped($0.title))</dt><dd>\(HTMLText.escaped($0.text))</dd>" }
         return "<dl class=\"origins\">\n\(items.joined(separator: "\n"))\n</dl>\n"
     }
 

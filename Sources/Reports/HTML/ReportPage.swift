@@ -128,18 +128,7 @@ public struct ReportPage: Sendable {
         }
     }
 
-    /// Where something comes from or went to, beneath the title: `A` and what A is.
-    package struct Origin: Sendable {
-        let label: String
-        let text: String
-
-        package init(_ label: String, _ text: String) {
-            self.label = label
-            self.text = text
-        }
-    }
-
-    /// Text to look up: a spec, a list of changes.
+    /// A text under a title: a path, a spec, a list of changes.
     package struct Document: Sendable {
         let title: String
         let text: String
@@ -153,7 +142,8 @@ public struct ReportPage: Sendable {
     /// `qconv diff`, `qconv pipeline`.
     let command: String
     let title: String
-    let origins: [Origin]
+    /// What was read and written, beneath the title: `A`, and what A is.
+    let origins: [Document]
     /// What a section is: `output`.
     let sectionNoun: String
     let sections: [Section]
@@ -165,7 +155,7 @@ public struct ReportPage: Sendable {
     let footer: String
 
     package init(
-        command: String, title: String, origins: [Origin] = [], sectionNoun: String = "output", sections: [Section],
+        command: String, title: String, origins: [Document] = [], sectionNoun: String = "output", sections: [Section],
         gates: [GateResult] = [], notices: [String] = [], documents: [Document] = [], inputs: [InputFingerprint] = [],
         footer: String
     ) {

@@ -325,7 +325,8 @@ import Testing
             expectQuiet(browser, page)
         }
         // The measure itself: something wide is found.
-        try browser.evaluate("document.body.append(Object.assign(document.createElement('p'), { style: 'width: 1300px' }))")
+        try browser.evaluate(
+            "document.body.append(Object.assign(document.createElement('p'), { style: 'width: 1300px' }))")
         #expect(try browser.evaluate(PageProbe.overhanging)["found"]?.array?.count == 1)
     }
 

@@ -25,7 +25,7 @@ enum SamplePages {
 
     static func page(_ sections: [ReportPage.Section], title: String = "base → merged") -> ReportPage {
         ReportPage(
-            command: "qconv diff", title: title, origins: [ReportPage.Origin("A", title)], sections: sections,
+            command: "qconv diff", title: title, origins: [ReportPage.Document("A", title)], sections: sections,
             notices: [title], documents: [ReportPage.Document(title, title)], footer: title)
     }
 
