@@ -2,14 +2,6 @@ import Synchronization
 import SystemPackage
 import Tensors
 
-#if canImport(Darwin)
-import Darwin
-#elseif canImport(Musl)
-import Musl
-#else
-import Glibc
-#endif
-
 /// A file or directory that is written beside its destination, in `.NAME.qconv-partial`, and put in place when it is
 /// complete.
 ///
@@ -54,7 +46,7 @@ public final class StagedOutput: Sendable {
         }
         try StagedOutput.checkKind(given, kind)
         let parent = destination.removingLastComponent()
-        createdParents = try StagedOutput.createParents(parent)
+        createdParents = try StagedOutput.createParents(of: destination)
         let staging = parent.appending(".\(name.string).qconv-partial")
         path = staging.appending(name)
         do {
@@ -65,7 +57,7 @@ public final class StagedOutput: Sendable {
             try StagedOutput.recover(lock, destination: destination)
             if kind == .directory { try FileSystem.createDirectory(path) }
         } catch {
-            for directory in createdParents.reversed() { _ = directory.withPlatformString { rmdir($0) } }
+            createdParents.reversed().forEach(FileSystem.removeIfEmpty)
             throw error
         }
     }
@@ -114,7 +106,7 @@ public final class StagedOutput: Sendable {
             guard state == .writing else { return }
             state = .abandoned
             try? lock.removeDirectory()
-            for directory in createdParents.reversed() { _ = directory.withPlatformString { rmdir($0) } }
+            createdParents.reversed().forEach(FileSystem.removeIfEmpty)
         }
     }
 
@@ -159,13 +151,8 @@ public final class StagedOutput: Sendable {
         }
     }
 
-    private static func createParents(_ parent: FilePath) throws(FileError) -> [FilePath] {
-        var missing: [FilePath] = []
-        var current = parent
-        while !current.isEmpty, FileSystem.kind(of: current) == nil {
-            missing.insert(current, at: 0)
-            guard current.removeLastComponent() else { break }
-        }
+    private static func createParents(of destination: FilePath) throws(FileError) -> [FilePath] {
+        let missing = FileSystem.missingDirectories(above: destination)
         for directory in missing {
             do throws(FileError) {
                 try FileSystem.createDirectory(directory)
