@@ -45,9 +45,8 @@ public final class StagedOutput: Sendable {
             throw CheckpointError.unusableDestination(path: given, reason: "it names no new file or directory")
         }
         try StagedOutput.checkKind(given, kind)
-        let parent = destination.removingLastComponent()
         createdParents = try StagedOutput.createParents(of: destination)
-        let staging = parent.appending(".\(name.string).qconv-partial")
+        let staging = StagedOutput.staging(of: destination, name: name)
         path = staging.appending(name)
         do {
             guard let lock = try StagingLock.acquire(staging) else {
@@ -64,6 +63,22 @@ public final class StagedOutput: Sendable {
 
     deinit {
         abandon()
+    }
+
+    private static func staging(of destination: FilePath, name: FilePath.Component) -> FilePath {
+        destination.removingLastComponent().appending(".\(name.string).qconv-partial")
+    }
+
+    /// Removes what a killed process has left beside a destination, unless another one is at work there.
+    package static func clearLeftovers(beside given: FilePath) throws(FileError) {
+        let destination = FileSystem.resolvedParents(given)
+        guard let name = destination.lastComponent else { return }
+        let staging = staging(of: destination, name: name)
+        guard FileSystem.kind(of: staging, followingLinks: false) == .directory,
+            let lock = try StagingLock.acquire(staging)
+        else { return }
+        try recover(lock, destination: destination)
+        try lock.removeDirectory()
     }
 
     /// Puts the output in place. Its files must be complete and synced.

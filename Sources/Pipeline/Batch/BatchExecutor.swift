@@ -45,6 +45,7 @@ public struct BatchExecutor: Sendable {
     public func run() -> Outcome {
         let start = ContinuousClock.now
         let ledger = BatchLedger(plan, onSettled: { [onEvent] in onEvent(.settled($0)) })
+        for item in plan.items where item.plan == nil { item.recordFile?.clearLeftovers() }
         for (number, pass) in plan.passes.enumerated() where !isCancelled() {
             run(pass, number: number, ledger)
         }

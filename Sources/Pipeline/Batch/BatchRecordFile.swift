@@ -38,6 +38,12 @@ struct BatchRecordFile: Sendable {
         return BatchRecord(json)
     }
 
+    /// Removes what a run that was killed at its very end has left beside the record.
+    func clearLeftovers() {
+        // Nothing depends on it: a file that cannot be removed stays.
+        try? StagedOutput.clearLeftovers(beside: path)
+    }
+
     /// Says that the conversion begins.
     func begin() throws {
         try write(next)
