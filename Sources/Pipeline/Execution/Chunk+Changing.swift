@@ -28,25 +28,6 @@ extension Chunk {
         return working
     }
 
-    /// Adds up the updates that an operation merges and answers their sum, which from now on also counts for the exact
-    /// result.
-    func addUpdates(_ updates: [LowRankUpdate]) -> UnsafePointer<Float> {
-        guard hasUpdate else {
-            Chunk.sum(updates, range: range, into: update)
-            hasUpdate = true
-            return UnsafePointer(update)
-        }
-        Chunk.sum(updates, range: range, into: laterUpdate)
-        for index in 0..<count { update[index] += laterUpdate[index] }
-        return UnsafePointer(laterUpdate)
-    }
-
-    private static func sum(_ updates: [LowRankUpdate], range: Range<Int>, into sum: UnsafeMutablePointer<Float>) {
-        for (index, update) in updates.enumerated() {
-            update.compute(range, accumulate: index > 0, into: sum)
-        }
-    }
-
     /// Makes the elements dense: rounds `values` once, to nearest even.
     func become(dense dtype: DType, values: UnsafePointer<Float>) {
         FloatConversion.encode(values, count: count, as: dtype, into: ownParts.dense)

@@ -43,8 +43,11 @@ final class Chunk {
     /// What emissions have found in the branch in hand.
     var emissions: [Emission] = []
     /// The updates of a second merge, which few pipelines have; allocated when first needed.
-    lazy var laterUpdate: UnsafeMutablePointer<Float> = allocate(capacity * 4)
-        .bindMemory(to: Float.self, capacity: capacity)
+    lazy var laterUpdate = allocateFloats()
+    /// The elements before changes that must be applied in order, and the update of one of these; allocated when first
+    /// needed.
+    lazy var unmerged = allocateFloats()
+    lazy var single = allocateFloats()
 
     private let capacity: Int
     private var allocations: [UnsafeMutableRawPointer]
@@ -84,6 +87,10 @@ final class Chunk {
         ownParts = parts(denseWidth: 4)
         otherCodes = bytes(capacity / 2 + 1)
         allocations = pool
+    }
+
+    private func allocateFloats() -> UnsafeMutablePointer<Float> {
+        allocate(capacity * 4).bindMemory(to: Float.self, capacity: capacity)
     }
 
     private func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {

@@ -21,8 +21,7 @@ struct SharedProgram: Sendable {
         let isLast: Bool
     }
 
-    /// Index into the input's tensors.
-    let source: Int
+    let source: TensorSource
     let input: LogicalTensor
     let members: [Member]
     let phases: [Phase]
@@ -41,15 +40,21 @@ struct SharedProgram: Sendable {
     /// Puts the programs of all branches that concern one tensor of the input together.
     ///
     /// - Parameter branches: For each branch, the programs of its tensors.
-    /// - Returns: In the order of the input.
+    /// - Returns: In the order of the input, then what comes from elsewhere.
     static func programs(of branches: [[TensorProgram]]) -> [SharedProgram] {
-        var bySource: [Int: [Member]] = [:]
+        var byTensor: [Int: [Member]] = [:]
+        var others: [Member] = []
         for (branch, programs) in branches.enumerated() {
             for (tensor, program) in programs.enumerated() {
-                bySource[program.source, default: []].append(Member(branch: branch, tensor: tensor, program: program))
+                let member = Member(branch: branch, tensor: tensor, program: program)
+                switch program.source {
+                case .input(let index): byTensor[index, default: []].append(member)
+                case .adapter: others.append(member)
+                }
             }
         }
-        return bySource.sorted { $0.key < $1.key }.flatMap { grouped($0.value) }
+        return byTensor.sorted { $0.key < $1.key }.flatMap { grouped($0.value) }
+            + others.map { SharedProgram($0, []) }
     }
 
     /// Members share chunks if their granules are the same, on which figures depend. Copies have none.

@@ -3,8 +3,7 @@ import Tensors
 
 /// All that happens to one tensor in one branch: its operations, and how its elements are cut for them.
 struct TensorProgram: Sendable {
-    /// Index into the input's tensors.
-    let source: Int
+    let source: TensorSource
     let input: LogicalTensor
     let operations: [any TensorOperation]
     /// Elements that stay together: a whole number of blocks, and of nested blocks, of every encoding on the way.
@@ -48,7 +47,7 @@ struct TensorProgram: Sendable {
     static let copyElements = 1 << 19
     /// Granules that are looked at to decide about rounding, spread evenly over the tensor.
     static let sampleGranules = 32
-    init(source: Int, input: LogicalTensor, operations: [any TensorOperation], targetChunkElements: Int) {
+    init(source: TensorSource, input: LogicalTensor, operations: [any TensorOperation], targetChunkElements: Int) {
         self.source = source
         self.input = input
         self.operations = operations

@@ -56,7 +56,7 @@ final class TensorWorker {
         }
     }
 
-    /// Loads the factors of every update that the tensor's operations merge, for the branches that still run.
+    /// Loads the data of every change that the tensor's operations merge, for the branches that still run.
     private func open(
         _ program: SharedProgram, _ running: Set<Int>
     ) -> (facts: [[OperationFacts]], failures: [(branch: Int, error: any Error)]) {
@@ -77,19 +77,15 @@ final class TensorWorker {
 
     private func facts(of program: TensorProgram, in model: PlannedModel) throws -> [OperationFacts] {
         try program.operations.map { operation in
-            let updates = try operation.updates.map { update in
-                let attached = model.adapters[update.adapter]
-                return LowRankUpdate(
-                    try attached.adapter.factors(ofModule: update.module).scaled(by: attached.weight))
-            }
-            return OperationFacts(updates: updates)
+            OperationFacts(changes: try operation.changes.map(model.load))
         }
     }
 
     private func work(_ work: TensorWork, on program: SharedProgram) throws -> JobResult {
         let range = program.elements(work.phase, job: work.job)
         guard work.phase.cut != .copy else { return try copy(range, of: program, for: work) }
-        try chunk.load(range, ofTensor: program.source, from: reader, granule: program.granule)
+        let (reader, tensor) = try source(of: program)
+        try chunk.load(range, ofTensor: tensor, from: reader, granule: program.granule)
         var result = JobResult()
         for step in work.phase.steps {
             let member = program.members[step.member]
@@ -125,13 +121,25 @@ final class TensorWorker {
             observations: try program.operations[operation].observe(preparation, in: chunk, facts: facts[operation]))
     }
 
+    /// Who has the tensor's data, and under which index.
+    private func source(of program: SharedProgram) throws -> (reader: any CheckpointReader, tensor: Int) {
+        switch program.source {
+        case .input(let tensor): return (reader, tensor)
+        case .adapter:
+            // Only a branch that is dropped by now is missing.
+            guard let branch = branches[program.members[0].branch] else { throw Interrupted() }
+            return branch.plan.model.reader(of: program.source)
+        }
+    }
+
     /// Moves bytes that nothing changes.
     private func copy(_ elements: Range<Int>, of program: SharedProgram, for work: TensorWork) throws -> JobResult {
+        let (reader, tensor) = try source(of: program)
         var result = JobResult()
         for (part, range) in program.input.encoding.byteRanges(of: elements) {
             let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
             try clock.during(.reading) {
-                try reader.read(part, ofTensor: program.source, at: range.lowerBound, into: buffer)
+                try reader.read(part, ofTensor: tensor, at: range.lowerBound, into: buffer)
             }
             clock.during(.writing) {
                 for member in program.members where work.branches.contains(member.branch) {
@@ -156,12 +164,4 @@ final class TensorWorker {
 extension TensorProgram {
     /// What the operations of a branch know that is not to run.
     fileprivate var noFacts: [OperationFacts] { operations.map { _ in OperationFacts() } }
-}
-
-extension LowRankUpdate {
-    fileprivate init(_ factors: LowRankFactors) {
-        self.init(
-            left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns, rank: factors.rank,
-            scaling: Float(factors.scaling))
-    }
 }

@@ -90,15 +90,10 @@ extension SharedProgram {
 }
 
 extension PlannedModel {
-    /// Bytes of the float32 factors of all updates that a tensor's operations merge.
+    /// Bytes of the data of all changes that a tensor's operations merge.
     func factorBytes(_ tensor: PlannedTensor) -> Int {
-        let shape = tensor.tensor.shape
-        guard shape.count == 2 else { return 0 }
-        return tensor.operations.reduce(0) { total, operation in
-            operation.updates.reduce(total) { total, update in
-                let rank = adapters[update.adapter].adapter.modules[update.module].rank
-                return total + rank * (shape[0] + shape[1]) * 4
-            }
+        tensor.operations.reduce(0) { total, operation in
+            operation.changes.reduce(total) { $0 + adapters[$1.adapter].adapter.factorBytes(ofChange: $1.change) }
         }
     }
 }
