@@ -144,8 +144,9 @@ import Testing
         var (tooLittle, budget) = (1 << 20, 4 << 20)
         while budget - tooLittle > 1024 {
             options.memory = (tooLittle + budget) / 2
-            let passes = (try? self.plan(options: options))?.passes.count ?? 4
-            if passes > 2 { tooLittle = options.memory } else { budget = options.memory }
+            let plan = try self.plan(options: options)
+            // Where not even one fits, there is a problem with each.
+            if plan.passes.count > 2 || !plan.problems.isEmpty { tooLittle = options.memory } else { budget = options.memory }
         }
         options.memory = budget
         let plan = try plan(options: options)
