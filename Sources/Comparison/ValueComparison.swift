@@ -2,6 +2,7 @@ import Adapters
 import Reports
 import Synchronization
 import Tensors
+import Workers
 
 /// Compares the values of the pairs that may differ.
 final class ValueComparison: Sendable {

@@ -13,6 +13,7 @@ struct QConv: ParsableCommand {
         version: qconvVersion,
         subcommands: [
             PipelineCommand.self, ConvertCommand.self, DiffCommand.self, InspectCommand.self, VerifyCommand.self,
+            PatchCommand.self,
         ])
 
     /// Parses and runs, with the exit statuses that the discussion promises.

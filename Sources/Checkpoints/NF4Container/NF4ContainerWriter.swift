@@ -232,14 +232,7 @@ public final class NF4ContainerWriter: CheckpointWriter {
 
     /// Side files, then the provenance if there is one.
     private func byteStrings(_ provenance: JSONValue?) throws -> (sideFiles: [ByteString], provenance: ByteString?) {
-        let files = try sideFiles.map { file in
-            switch file.content {
-            case .bytes(let bytes): return ByteString(name: file.name.string, bytes: bytes)
-            case .copy(let source):
-                let input = try InputFile(path: source)
-                return ByteString(name: file.name.string, bytes: try input.bytes(0..<input.size))
-            }
-        }
+        let files = try sideFiles.map { ByteString(name: $0.name.string, bytes: try $0.bytes()) }
         let provenance = provenance.map { ByteString(name: "", bytes: Array($0.serialized().utf8)) }
         for string in files + (provenance.map { [$0] } ?? [])
         where string.bytes.count > NF4ContainerFormat.maximumSideFileSize {

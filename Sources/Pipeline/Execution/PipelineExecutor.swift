@@ -65,6 +65,12 @@ public struct PipelineExecutor: Sendable {
     private func makeWriter(for output: PlannedOutput, inputs: [InputFingerprint]) throws -> any CheckpointWriter {
         let reader = plan.model.input.reader
         let sideFiles = try plan.model.input.sideFiles(config: plan.configuration(of: output))
+        if output.format == .patch {
+            return try PatchWriter(
+                destination: output.spec.path, base: plan.model.input, tensors: output.tensors,
+                metadata: reader.metadata, maximumShardSize: output.spec.maximumShardSize, sideFiles: sideFiles,
+                force: options.force)
+        }
         guard output.format == .nf4 else {
             return try SafetensorsCheckpointWriter(
                 destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata,

@@ -9,7 +9,7 @@ public struct ResourcePlan: Sendable {
     public let threads: Int
     /// Bytes of input tensor data that will be read once.
     public let bytesRead: Int
-    /// Bytes that each output will take.
+    /// Bytes that each output will take; 0 for a patch, whose size shows only when it is made.
     public let bytesWritten: [Int]
     /// The most memory for data in flight: chunks, and the factors of open tensors, in bytes.
     public let peakMemory: Int
@@ -42,7 +42,7 @@ public struct ResourcePlan: Sendable {
         peakMemory = threads * perThread + openTensors * factorBytes
         bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
         bytesWritten = model.outputs.map { output in
-            output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
+            output.format == .patch ? 0 : output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
         }
     }
 
