@@ -86,11 +86,23 @@ let package = Package(
             name: "TestSupport",
             dependencies: ["LosslessJSON", .product(name: "OrderedCollections", package: "swift-collections")],
             path: "Tests/TestSupport"),
+        // Models with random contents, which tests of several formats write and read.
+        .target(
+            name: "SampleModels",
+            dependencies: [
+                "Checkpoints", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
+            ], path: "Tests/SampleModels"),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
         .testTarget(
             name: "NF4ContainerTests",
             dependencies: [
-                "Checkpoints", "Quantization", "Tensors", "LosslessJSON",
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "SampleModels",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(
+            name: "PatchTests",
+            dependencies: [
+                "Checkpoints", "Tensors", "LosslessJSON", "SampleModels",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),

@@ -32,21 +32,27 @@ public struct PatchApplication: Sendable {
     }
 
     private func checkDescriptions() throws(PatchMismatch) {
-        let expected = patch.index.tree(result.other).entries
+        guard let difference = descriptionDifference(from: result.other) else { return }
+        throw mismatch(descriptionDifference(from: result) == nil ? .alreadyDone : difference)
+    }
+
+    /// How the source's tensors differ in names, dtypes or shapes from those of a side; `nil` when they do not.
+    private func descriptionDifference(from side: PatchSide) -> PatchMismatch.Difference? {
+        let expected = patch.index.tree(side).entries
         let found = source.pieces.pieces
         let missing = expected.filter { found[$0.name] == nil }.map(\.name)
-        guard missing.isEmpty else { throw mismatch(.missing(missing)) }
+        guard missing.isEmpty else { return .missing(missing) }
         let names = Set(expected.map(\.name))
         let extra = found.keys.filter { !names.contains($0) }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-        guard extra.isEmpty else { throw mismatch(.extra(extra)) }
+        guard extra.isEmpty else { return .extra(extra) }
         for entry in expected {
             guard let piece = found[entry.name]?.description, piece.dtype != entry.dtype || piece.shape != entry.shape
             else { continue }
-            throw mismatch(
-                .described(
-                    tensor: entry.name, expected: "\(entry.dtype.rawValue) \(entry.shape)",
-                    found: "\(piece.dtype.rawValue) \(piece.shape)"))
+            return .described(
+                tensor: entry.name, expected: "\(entry.dtype.rawValue) \(entry.shape)",
+                found: "\(piece.dtype.rawValue) \(piece.shape)")
         }
+        return nil
     }
 
     private func checkSideFiles() throws(PatchMismatch) {

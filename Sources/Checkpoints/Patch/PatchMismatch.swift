@@ -11,7 +11,7 @@ public struct PatchMismatch: Error, Hashable, Sendable, CustomStringConvertible 
         case described(tensor: String, expected: String, found: String)
         /// Tensors with other values, and the number of all that were compared.
         case values([String], of: Int)
-        /// Every tensor that differs is as the patch makes it.
+        /// Every tensor that differs is as the patch makes it, by its values or by its description.
         case alreadyDone
         /// A side file that is not there, or has other bytes.
         case sideFile(name: String, isMissing: Bool)
@@ -35,7 +35,8 @@ public struct PatchMismatch: Error, Hashable, Sendable, CustomStringConvertible 
             case .values(let names, let count):
                 "the values of \(nameList(names)) differ (\(names.count) of \(count) stored tensors)"
             case .alreadyDone:
-                side == .base ? "it has been patched already" : "it is the base, from which nothing can be taken off"
+                side == .base
+                    ? "it seems to be what the patch makes already" : "it seems to be the base, with nothing to take off"
             case .sideFile(let name, let isMissing):
                 isMissing
                     ? "its \(name) is missing, and the patch takes it over unchanged"

@@ -22,7 +22,9 @@ package struct PatchSideFile: Hashable, Sendable {
         if case .takenOver = content { true } else { held(side) != nil }
     }
 
-    /// Pairs the files of the two sides by their names, those of the target first.
+    /// Pairs the files of the two sides by their names, and sorts them by these.
+    ///
+    /// - Parameter isHeld: Whether the patch holds a file even if both sides have the same.
     static func pairs(base: [Named], target: [Named], isHeld: (String) -> Bool) -> [PatchSideFile] {
         let baseByName = Dictionary(base.map { ($0.name, $0.bytes) }, uniquingKeysWith: { $1 })
         let targetNames = Set(target.map(\.name))
@@ -34,10 +36,12 @@ package struct PatchSideFile: Hashable, Sendable {
             return PatchSideFile(
                 name: file.name, content: .takenOver(size: file.bytes.count, digest: PatchDigest.of(file.bytes)))
         }
-        return files
+        let all =
+            files
             + base.filter { !targetNames.contains($0.name) }.map {
                 PatchSideFile(name: $0.name, content: .held(base: $0.bytes, target: nil))
             }
+        return all.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     }
 
     /// A file's name and bytes.
