@@ -10,17 +10,57 @@ extension LoRAAdapter {
     /// - Throws: ``AdapterError/nonFinite(file:tensor:index:)``; ``Tensors/FileError`` when the file cannot be read.
     public func factors(ofModule index: Int) throws -> LowRankFactors {
         let module = modules[index]
-        let a = try values(ofTensor: factorTensors[index].a)
-        let b = try values(ofTensor: factorTensors[index].b)
-        guard configuration.fanInFanOut else {
-            return LowRankFactors(
-                rows: module.outFeatures, columns: module.inFeatures, rank: module.rank, left: b, right: a,
-                scaling: module.scaling)
-        }
+        let a = try values(ofTensor: module.tensors.a)
+        let b = try values(ofTensor: module.tensors.b)
+        let factors = LowRankFactors(
+            rows: module.outFeatures, columns: module.inFeatures, rank: module.rank, left: b, right: a,
+            scaling: module.scaling)
+        return module.isStoredInOut ? factors.transposed : factors
+    }
+
+    /// Reads the bias of a module's lora_B as a low-rank update of the base's bias, [out, 1] = bias · [1].
+    ///
+    /// PEFT adds lora_B.bias · scaling. (Onto 4-bit layers PEFT 0.21.2 adds it unscaled, unlike its own forward pass; here
+    /// it is scaled everywhere.)
+    ///
+    /// - Returns: The update; of zeros when the module has no such bias.
+    /// - Throws: as ``factors(ofModule:)``.
+    public func biasFactors(ofModule index: Int) throws -> LowRankFactors {
+        let module = modules[index]
+        let bias = try module.tensors.bias.map(values(ofTensor:))
         return LowRankFactors(
-            rows: module.inFeatures, columns: module.outFeatures, rank: module.rank,
-            left: transposed(a, rows: module.rank, columns: module.inFeatures),
-            right: transposed(b, rows: module.outFeatures, columns: module.rank), scaling: module.scaling)
+            rows: module.outFeatures, columns: 1, rank: 1,
+            left: bias ?? Array(repeating: 0, count: module.outFeatures), right: [1], scaling: module.scaling)
+    }
+
+    /// Reads the low-rank update that a change adds, of a weight or of a bias.
+    ///
+    /// - Parameter index: Index into ``changes``.
+    /// - Throws: as ``factors(ofModule:)``.
+    public func addedFactors(ofChange index: Int) throws -> LowRankFactors {
+        switch changes[index].kind {
+        case .lowRank(let module): try factors(ofModule: module)
+        case .bias(let module): try biasFactors(ofModule: module)
+        }
+    }
+
+    /// Reads DoRA's magnitudes of a module, one for each output.
+    ///
+    /// - Returns: `nil` when the module has none.
+    /// - Throws: as ``factors(ofModule:)``.
+    public func magnitudes(ofModule index: Int) throws -> [Float]? {
+        try modules[index].tensors.magnitude.map(values(ofTensor:))
+    }
+
+    /// Bytes that the data of a change takes in memory while its tensor is worked on.
+    public func factorBytes(ofChange index: Int) -> Int {
+        switch changes[index].kind {
+        case .lowRank(let index):
+            let module = modules[index]
+            return (module.rank * (module.inFeatures + module.outFeatures) + 3 * module.outFeatures) * 4
+        case .bias(let index):
+            return modules[index].outFeatures * 4
+        }
     }
 
     private func values(ofTensor index: Int) throws -> [Float] {
@@ -59,15 +99,4 @@ private func widenHalf(_ bits: UInt16) -> Float {
     if magnitude >= 0x7C00 { return Float(bitPattern: sign | 0x7F80_0000 | magnitude << 13) }
     // In the place of a float32's exponent and fraction the exponent is too small by 127 − 15, also for subnormals.
     return Float(bitPattern: sign | magnitude << 13) * 0x1p112
-}
-
-private func transposed(_ values: [Float], rows: Int, columns: Int) -> [Float] {
-    [Float](unsafeUninitializedCapacity: values.count) { buffer, count in
-        for row in 0..<rows {
-            for column in 0..<columns {
-                buffer[column * rows + row] = values[row * columns + column]
-            }
-        }
-        count = rows * columns
-    }
 }

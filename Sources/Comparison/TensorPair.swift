@@ -24,8 +24,8 @@ struct TensorPair: Sendable {
     let name: String
     let a: Side?
     let b: Side?
-    /// The adapter's module whose update belongs to this weight.
-    var module: Int?
+    /// The adapter's changes of this tensor, as indices into its list.
+    var changes: [Int] = []
 
     /// The two sides, if they have the same shape and so can be compared.
     var comparable: (a: Side, b: Side)? {
@@ -41,6 +41,9 @@ struct TensorPair: Sendable {
         let granule = granules.reduce(64, max)
         return max(1, TensorPair.targetElements / granule) * granule
     }
+
+    /// The runs that the values go through in; none where they cannot be compared.
+    var chunks: Chunks { Chunks(elements: comparable?.a.tensor.elementCount ?? 0, length: chunkElements) }
 
     var arithmetic: Arithmetic {
         switch (a?.tensor.encoding.arithmetic, b?.tensor.encoding.arithmetic) {
@@ -65,6 +68,14 @@ extension Encoding {
             .dense(.u32), .dense(.i64), .dense(.u64):
             .float64
         case .dense(let dtype): FloatConversion.canDecode(dtype) ? .float32 : .bytes
+        }
+    }
+
+    /// Whether elements are real numbers that can be decoded to float32.
+    var isReal: Bool {
+        switch self {
+        case .blockQuantized: true
+        case .dense(let dtype): FloatConversion.canDecode(dtype)
         }
     }
 

@@ -20,19 +20,11 @@ struct PatchCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Makes the model that a patch leads to, bit for bit.")
 
-        @Argument(help: "The model that the patch was made from; its files may be cut in another way.")
-        var base: String
-
-        @Argument(help: "The patch.", completion: .file(extensions: [PatchReader.pathExtension]))
-        var patch: String
-
-        @Argument(help: "A directory to make, or a file whose name ends in .safetensors.")
-        var output: String
-
+        @OptionGroup var models: PatchedModel
         @OptionGroup var execution: PatchOptions
 
         func run() throws {
-            try execution.make(.target, from: FilePath(base), FilePath(patch), FilePath(output))
+            try execution.make(.target, models)
         }
     }
 
@@ -40,19 +32,11 @@ struct PatchCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Makes the model that a patch started from, bit for bit, out of the one that it leads to.")
 
-        @Argument(help: "The model that the patch makes; its files may be cut in another way.")
-        var full: String
-
-        @Argument(help: "The patch.", completion: .file(extensions: [PatchReader.pathExtension]))
-        var patch: String
-
-        @Argument(help: "A directory to make, or a file whose name ends in .safetensors.")
-        var output: String
-
+        @OptionGroup var models: PatchedModel
         @OptionGroup var execution: PatchOptions
 
         func run() throws {
-            try execution.make(.base, from: FilePath(full), FilePath(patch), FilePath(output))
+            try execution.make(.base, models)
         }
     }
 
@@ -76,6 +60,18 @@ struct PatchCommand: ParsableCommand {
     }
 }
 
+/// What a patch is applied to or taken off from.
+struct PatchedModel: ParsableArguments {
+    @Argument(help: "The model to start from. Its files may be cut in another way than when the patch was made.")
+    var source: String
+
+    @Argument(help: "The patch.", completion: .file(extensions: [PatchReader.pathExtension]))
+    var patch: String
+
+    @Argument(help: "A directory to make, or a file whose name ends in .safetensors.")
+    var output: String
+}
+
 /// The options of every command about patches, and the work itself.
 struct PatchOptions: ParsableArguments {
     @Flag(help: "Replace what stands there.")
@@ -97,8 +93,9 @@ struct PatchOptions: ParsableArguments {
     }
 
     /// Makes one side of a patch from the other.
-    func make(_ side: PatchSide, from source: FilePath, _ patchPath: FilePath, _ output: FilePath) throws {
+    func make(_ side: PatchSide, _ models: PatchedModel) throws {
         Interruption.listen()
+        let (source, patchPath, output) = (FilePath(models.source), FilePath(models.patch), FilePath(models.output))
         let patch = try PatchReader(path: patchPath)
         let model = try ModelDirectory(path: source)
         try OutputDestination(output).check(force: force, inputs: [source, patchPath])

@@ -12,8 +12,8 @@ struct QConv: ParsableCommand {
             """,
         version: qconvVersion,
         subcommands: [
-            PipelineCommand.self, ConvertCommand.self, DiffCommand.self, InspectCommand.self, VerifyCommand.self,
-            PatchCommand.self,
+            PipelineCommand.self, ConvertCommand.self, DiffCommand.self, ExplainMergeCommand.self,
+            InspectCommand.self, VerifyCommand.self, PatchCommand.self,
         ])
 
     /// Parses and runs, with the exit statuses that the discussion promises.

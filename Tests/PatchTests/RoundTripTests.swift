@@ -20,6 +20,16 @@ import Testing
             .write(to: patch, force: true, threads: threads, pieceSizeLog2: pieceSizeLog2)
     }
 
+    /// Makes a patch of the two directories and applies it both ways.
+    private func expectThereAndBack() throws {
+        let patch = directory.file("a.qpatch")
+        try create(directory.file("base"), directory.file("target"), patch)
+        try PatchApplication.make(.target, from: directory.file("base"), patch, directory.file("out"))
+        #expect(try files(in: directory.file("out")) == files(in: directory.file("target")))
+        try PatchApplication.make(.base, from: directory.file("target"), patch, directory.file("back"))
+        #expect(try files(in: directory.file("back")) == files(in: directory.file("base")))
+    }
+
     @Test(arguments: 0..<6)
     func bothSidesComeBack(round: Int) throws {
         let base = SampleModel.checkpoint(seed: UInt64(round))
@@ -27,12 +37,7 @@ import Testing
         // One file or shards, on either side.
         try base.write(to: directory.file("base"), maximumShardSize: round % 2 == 0 ? nil : 20_000)
         try target.write(to: directory.file("target"), maximumShardSize: round % 3 == 0 ? nil : 9_000)
-        let patch = directory.file("a.qpatch")
-        try create(directory.file("base"), directory.file("target"), patch)
-        try PatchApplication.make(.target, from: directory.file("base"), patch, directory.file("out"))
-        #expect(try files(in: directory.file("out")) == files(in: directory.file("target")))
-        try PatchApplication.make(.base, from: directory.file("target"), patch, directory.file("back"))
-        #expect(try files(in: directory.file("back")) == files(in: directory.file("base")))
+        try expectThereAndBack()
     }
 
     /// Tensors of several pieces, some of which change.
@@ -48,13 +53,8 @@ import Testing
         target.data[2][.values]?[400_000] ^= 1
         try base.write(to: directory.file("base"))
         try target.write(to: directory.file("target"))
-        let patch = directory.file("a.qpatch")
-        try create(directory.file("base"), directory.file("target"), patch)
-        try PatchApplication.make(.target, from: directory.file("base"), patch, directory.file("out"))
-        #expect(try files(in: directory.file("out")) == files(in: directory.file("target")))
-        try PatchApplication.make(.base, from: directory.file("target"), patch, directory.file("back"))
-        #expect(try files(in: directory.file("back")) == files(in: directory.file("base")))
-        let reader = try PatchReader(path: patch)
+        try expectThereAndBack()
+        let reader = try PatchReader(path: directory.file("a.qpatch"))
         #expect(reader.changedTensors == ["values", "codes"])
         #expect(reader.fileSize < 3000)
     }
@@ -162,12 +162,7 @@ import Testing
         target.data[4][.values] = generator.bytes(41)
         try base.write(to: directory.file("base"))
         try target.write(to: directory.file("target"))
-        let patch = directory.file("a.qpatch")
-        try create(directory.file("base"), directory.file("target"), patch)
-        try PatchApplication.make(.target, from: directory.file("base"), patch, directory.file("out"))
-        #expect(try files(in: directory.file("out")) == files(in: directory.file("target")))
-        try PatchApplication.make(.base, from: directory.file("target"), patch, directory.file("back"))
-        #expect(try files(in: directory.file("back")) == files(in: directory.file("base")))
+        try expectThereAndBack()
     }
 
     @Test func singleFilesAreMadeOfSingleFiles() throws {

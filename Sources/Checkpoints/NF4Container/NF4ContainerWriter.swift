@@ -79,16 +79,10 @@ public final class NF4ContainerWriter: CheckpointWriter {
         self.compression = compression
         self.sideFiles = sideFiles
         output = try StagedOutput(destination: destination, kind: .file, force: force)
-        do {
-            file = try OutputFile(creating: output.path)
-            let spill = try SpillFile(path: output.path.removingLastComponent().appending("waiting"))
-            let pool = HoldingPool(limit: memoryLimit, spill: spill)
-            assembler = ChunkAssembler(pool: pool)
-            sequencer = ChunkSequencer(file: file, pool: pool)
-        } catch {
-            output.abandon()
-            throw error
-        }
+        let chunked = try ChunkedFile(output, memoryLimit: memoryLimit)
+        file = chunked.file
+        assembler = chunked.assembler
+        sequencer = chunked.sequencer
     }
 
     /// Elements of a tensor that are compressed together.

@@ -44,16 +44,10 @@ final class PatchBuilder: Sendable {
         self.baseTree = baseTree
         items = PatchItems(base: baseTree, target: target, pieceSizeLog2: pieceSizeLog2)
         output = try StagedOutput(destination: destination, kind: .file, force: force)
-        do {
-            file = try OutputFile(creating: output.path)
-            let spill = try SpillFile(path: output.path.removingLastComponent().appending("waiting"))
-            let pool = HoldingPool(limit: memoryLimit, spill: spill)
-            assembler = ChunkAssembler(pool: pool)
-            sequencer = ChunkSequencer(file: file, pool: pool)
-        } catch {
-            output.abandon()
-            throw error
-        }
+        let chunked = try ChunkedFile(output, memoryLimit: memoryLimit)
+        file = chunked.file
+        assembler = chunked.assembler
+        sequencer = chunked.sequencer
     }
 
     var isCommitted: Bool { output.isCommitted }

@@ -36,7 +36,8 @@ public struct PatchMismatch: Error, Hashable, Sendable, CustomStringConvertible 
                 "the values of \(nameList(names)) differ (\(names.count) of \(count) stored tensors)"
             case .alreadyDone:
                 side == .base
-                    ? "it seems to be what the patch makes already" : "it seems to be the base, with nothing to take off"
+                    ? "it seems to be what the patch makes already"
+                    : "it seems to be the base, with nothing to take off"
             case .sideFile(let name, let isMissing):
                 isMissing
                     ? "its \(name) is missing, and the patch takes it over unchanged"

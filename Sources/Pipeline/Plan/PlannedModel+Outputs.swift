@@ -25,7 +25,7 @@ extension PlannedModel {
             PlannedOutput(
                 spec: spec, format: format, tensors: tensors.map(\.tensor),
                 offsetProducers: tensors.map(\.offsetProducer),
-                adapters: Set(tensors.flatMap(\.pendingUpdates).map(\.adapter)).sorted(), place: place))
+                adapters: Set(tensors.flatMap(\.pendingChanges).map(\.adapter)).sorted(), place: place))
     }
 
     private func defaultFormat(_ spec: OutputSpec) -> OutputFormat {
@@ -36,10 +36,10 @@ extension PlannedModel {
 
     /// Refuses a format that cannot hold the model as it stands, or that the path contradicts.
     private func checkFormat(_ format: OutputFormat, _ spec: OutputSpec, place: String) throws(PlanError) {
-        if format != .nf4, let waiting = tensors.first(where: { !$0.pendingUpdates.isEmpty }) {
+        if format != .nf4, let waiting = tensors.first(where: { !$0.pendingChanges.isEmpty }) {
             throw PlanError(
                 place: place,
-                problem: "the update of \"\(waiting.tensor.name)\" is attached but not merged, and would be lost",
+                problem: "the change of \"\(waiting.tensor.name)\" is attached but not merged, and would be lost",
                 remedy:
                     "put \"merge-in-4bit\" or \"dequantize-merge\" before it, or keep base and adapter in one container (\"format\": \"nf4\")"
             )
@@ -89,12 +89,13 @@ extension PlannedModel {
                 problem: "\(input.path) is a container, and a patch lies between checkpoints in safetensors",
                 remedy: "unpack it first: qconv convert \(input.path) DIRECTORY")
         }
-        let strange = tensors.filter { !$0.tensor.isStored(as: input.reader.tensors[$0.source]) }
+        // Tensors that come from an adapter are not in the base either, but they are few and the patch holds them.
+        let strange = tensors.filter { !$0.tensor.isStored(as: sourceTensor(of: $0)) }
         func bytes(_ tensors: [PlannedTensor]) -> Int { tensors.reduce(0) { $0 + $1.tensor.byteCount } }
         guard bytes(strange) * 2 > bytes(tensors),
             let first = strange.max(by: { $0.tensor.byteCount < $1.tensor.byteCount })
         else { return }
-        let before = input.reader.tensors[first.source].encoding.label
+        let before = sourceTensor(of: first).encoding.label
         throw PlanError(
             place: place,
             problem:
