@@ -33,7 +33,7 @@ extension PipelinePlan {
             return try PatchWriter(
                 destination: output.spec.path, base: model.input, tensors: output.tensors, metadata: reader.metadata,
                 maximumShardSize: output.spec.maximumShardSize, sideFiles: sideFiles, memoryLimit: memoryLimit,
-                force: force)
+                force: replacesOutputs)
         }
         guard output.format == .nf4 else {
             return try SafetensorsCheckpointWriter(
