@@ -116,7 +116,7 @@ let package = Package(
                 "Lint", "Adapters", "LosslessJSON", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "TestSupport"]),
+        .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "Reports", "TestSupport"]),
         .testTarget(
             name: "CheckpointsTests",
             dependencies: [
