@@ -56,16 +56,17 @@ public struct BatchExecutor: Sendable {
     }
 
     private func run(_ pass: [Int], number: Int, _ ledger: BatchLedger) {
-        var begun: [(item: Int, plan: PipelinePlan)] = []
-        for index in pass {
-            guard let plan = plan.items[index].plan else { continue }
+        let begun = mapOnThreads(pass.count, threads: PipelineExecutor.syncThreads) {
+            [plan] position -> (item: Int, plan: PipelinePlan)? in
+            let item = plan.items[pass[position]]
             do {
-                try self.plan.items[index].recordFile?.begin()
-                begun.append((index, plan))
+                try item.recordFile?.begin()
             } catch {
-                ledger.settle(index, failure: error)
+                ledger.settle(pass[position], failure: error)
+                return nil
             }
-        }
+            return item.plan.map { (pass[position], $0) }
+        }.compactMap(\.self)
         do {
             guard !begun.isEmpty else { return }
             let passPlan = try PassPlan(begun.map(\.plan), options: options)
@@ -73,7 +74,7 @@ public struct BatchExecutor: Sendable {
             let executor = PipelineExecutor(
                 pass: passPlan, options: options, isCancelled: isCancelled,
                 progress: { [onEvent] in onEvent(.progress(pass: number, $0)) })
-            executor.runAll { [begun] index, result in
+            executor.runAll { index, result in
                 settle(begun[index].item, begun[index].plan, result, ledger)
             }
         } catch {
