@@ -95,12 +95,12 @@ public struct BatchExecutor: Sendable {
             guard !report.isDiscarded else {
                 try recordFile?.discard()
                 let figures = report.outputs.map { BatchFigures($0, bytes: nil) }
-                return ledger.settle(item, .gateFailed, reason: reason, figures)
+                return ledger.settle(item, .gateFailed, reason: reason, figures, details: report.outputs.last)
             }
             let outputs = try plan.model.outputs.map { try RecordedOutput(at: $0.spec.path) }
             let figures = zip(report.outputs, outputs).map { BatchFigures($0, bytes: $1.bytes) }
             try recordFile?.finish(outputs: outputs, figures: figures, failedGates: reason)
-            ledger.settle(item, .converted, reason: reason, figures)
+            ledger.settle(item, .converted, reason: reason, figures, details: report.outputs.last)
         } catch {
             // The failure is what counts; a record that stays makes the next run convert again.
             try? recordFile?.takeBack(plan)
