@@ -4,9 +4,10 @@ extension BatchReport {
     /// The report as a page that compares all adapters; see ``ReportPage``.
     public func page() -> ReportPage {
         ReportPage(
-            command: "qconv batch", title: "\(input), \(counted(adapters.count, "adapter"))", sections: [section],
-            gates: [], notices: adapters.compactMap(\.notice) + warnings.map { "Warning: \($0)" }, documents: [],
-            inputs: [], footer: ReportPage.footer(version: toolVersion, run: run))
+            command: "qconv batch", title: "\(ReportPage.lastName(input)), \(counted(adapters.count, "adapter"))",
+            origins: [ReportPage.Document("input", input)], sections: [section],
+            notices: adapters.compactMap(\.notice) + warnings.map { "Warning: \($0)" },
+            footer: ReportPage.footer(version: toolVersion, run: run))
     }
 
     private var section: ReportPage.Section {
@@ -24,11 +25,14 @@ extension BatchReport {
                 .codesChanged,
                 .init("megabytes", "output, MB", .number, .high, "The size of the output's files."),
             ],
-            overall: [Double?](repeating: nil, count: 6), rows: adapters.map(\.row))
+            overall: [Double?](repeating: nil, count: 6), rowNoun: "adapter", rows: adapters.map(\.row))
     }
 
     private var label: String {
-        count(.failed) > 0 ? "\(count(.failed)) failed" : hasFailedGates ? "gates failed" : "converted"
+        if count(.failed) > 0 { return "\(count(.failed)) failed" }
+        guard let kept = mostThinned?.figures?.updateKept else { return "converted" }
+        return kept < UpdateSurvival.erasedBelow
+            ? "adapter erased" : kept < UpdateSurvival.thinnedBelow ? "adapter thinned" : "adapters kept"
     }
 
     private var tone: ReportPage.Tone {

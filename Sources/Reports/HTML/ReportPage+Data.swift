@@ -25,6 +25,7 @@ extension ReportPage.Section {
                 facts.map { ["label": .string($0.label), "value": .string($0.value), "note": .string($0.note)] }),
             "metrics": .array(shown.map { metrics[$0].json }),
             "overall": .array(shown.map { .optional(overall[$0]) }),
+            "rowNoun": .string(rowNoun),
             "rows": .array(rows.map { $0.json(metrics: shown) }),
         ]
     }

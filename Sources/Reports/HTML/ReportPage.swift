@@ -44,7 +44,7 @@ public struct ReportPage: Sendable {
         }
     }
 
-    /// One tensor.
+    /// One tensor; in a page about many adapters, one of them.
     package struct Row: Sendable {
         let name: String
         /// What happened to it, in a word.
@@ -109,13 +109,15 @@ public struct ReportPage: Sendable {
         let verdict: [String]
         let facts: [Fact]
         let metrics: [Metric]
-        /// The figures of all tensors together, one for each metric.
+        /// The figures of all rows together, one for each metric.
         let overall: [Double?]
+        /// What a row is: `tensor`.
+        let rowNoun: String
         let rows: [Row]
 
         package init(
             name: String, tone: Tone, label: String, verdict: [String], facts: [Fact?], metrics: [Metric],
-            overall: [Double?], rows: [Row]
+            overall: [Double?], rowNoun: String = "tensor", rows: [Row]
         ) {
             self.name = name
             self.tone = tone
@@ -124,6 +126,7 @@ public struct ReportPage: Sendable {
             self.facts = facts.compactMap(\.self)
             self.metrics = metrics
             self.overall = overall
+            self.rowNoun = rowNoun
             self.rows = rows
         }
     }
