@@ -16,12 +16,12 @@ ln -s "$PWD/examples/tiny-llama/base-nf4" "$work/base-nf4"
 ln -s "$PWD/examples/tiny-llama/adapters/checkpoint-200" "$work/adapters/checkpoint-200"
 cd "$work"
 
-# compare ROUNDING: merges the adapter with a rounding rule and makes the page ROUNDING.html of base and result.
+# compare NAME RULES: merges the adapter by the rules and makes the page NAME.html of base and result.
 compare() {
     cat >spec.json <<SPEC
 {"input": "base-nf4",
  "steps": [{"op": "attach-adapter", "path": "adapters/checkpoint-200"},
-           {"op": "merge-in-4bit", "rounding": "$1"}],
+           {"op": "merge-in-4bit", $2}],
  "output": {"path": "merged-$1"}}
 SPEC
     "$qconv" pipeline spec.json --quiet
@@ -39,8 +39,8 @@ photograph() {
     pngquant --force --strip --nofs --speed 1 96 --output "$pictures/$5" "$work/picture.png"
 }
 
-compare nearest
-compare auto
-photograph nearest.html light 1100 950 page-light.png
+compare as-peft '"rounding": "nearest", "scales": "fresh"'
+compare auto '"rounding": "auto"'
+photograph as-peft.html light 1100 950 page-light.png
 photograph auto.html dark 1100 950 page-dark.png
-photograph nearest.html light 400 950 page-narrow.png
+photograph as-peft.html light 400 950 page-narrow.png
