@@ -65,3 +65,17 @@ public enum AdapterTensorProblem: Hashable, Sendable {
     /// A module that the configuration leaves out.
     case unwantedModule(module: String, ModuleObjection)
 }
+
+extension AdapterTensorProblem {
+    /// The module or the tensor that the problem is about.
+    public var subject: String {
+        switch self {
+        case .missingFactor(let tensor, _), .encoding(let tensor, _), .shape(let tensor, _),
+            .unannounced(let tensor, _),
+            .vectorShape(let tensor, _, _):
+            tensor
+        case .ranksDiffer(let module, _, _), .unexpectedRank(let module, _, _, _), .unwantedModule(let module, _):
+            module
+        }
+    }
+}

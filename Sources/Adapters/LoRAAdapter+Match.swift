@@ -87,6 +87,18 @@ extension LoRAAdapter {
     }
 }
 
+extension LoRAMatchProblem {
+    /// The tensor of the base model, or the module, that the problem is about.
+    public var subject: String {
+        switch self {
+        case .noTensor(let name, _), .shape(let name, _, _, _, _), .notAMatrix(let name, _),
+            .notFloatingPoint(let name, _):
+            name
+        case .noBias(let module): module
+        }
+    }
+}
+
 extension LoRAMatchProblem: CustomStringConvertible {
     public var description: String {
         switch self {

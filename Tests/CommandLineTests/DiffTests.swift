@@ -167,7 +167,7 @@ import Testing
         let first = lines.firstIndex { $0.hasPrefix("from-zeros ") && $0.contains(" inf ") }
         let second = lines.firstIndex { $0.hasPrefix("broken ") }
         #expect(try #require(first) < #require(second))
-        #expect(run.output.contains("\nnan, inf  2 NaN and 2 infinite in a, 2 NaN and 2 infinite in b\n"))
+        #expect(run.output.contains("\nnan, inf 2 NaN and 2 infinite in a, 2 NaN and 2 infinite in b\n"))
     }
 
     @Test func textFitsItsWidth() throws {
