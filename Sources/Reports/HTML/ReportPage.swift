@@ -44,7 +44,7 @@ public struct ReportPage: Sendable {
         }
     }
 
-    /// One tensor; in a page about many adapters, one of them.
+    /// One tensor.
     package struct Row: Sendable {
         let name: String
         /// What happened to it, in a word.
@@ -109,15 +109,13 @@ public struct ReportPage: Sendable {
         let verdict: [String]
         let facts: [Fact]
         let metrics: [Metric]
-        /// The figures of all rows together, one for each metric.
+        /// The figures of all tensors together, one for each metric.
         let overall: [Double?]
-        /// What a row is: `tensor`.
-        let rowNoun: String
         let rows: [Row]
 
         package init(
             name: String, tone: Tone, label: String, verdict: [String], facts: [Fact?], metrics: [Metric],
-            overall: [Double?], rowNoun: String = "tensor", rows: [Row]
+            overall: [Double?], rows: [Row]
         ) {
             self.name = name
             self.tone = tone
@@ -126,7 +124,6 @@ public struct ReportPage: Sendable {
             self.facts = facts.compactMap(\.self)
             self.metrics = metrics
             self.overall = overall
-            self.rowNoun = rowNoun
             self.rows = rows
         }
     }

@@ -100,10 +100,9 @@ extension PageScript {
             offered.map((index) => make("option", { value: index, selected: index === chosen ? "" : null }, section.metrics[index].label)));
           draw();
           repaint = draw;
-          const isLayered = section.rows.some((row) => place(row.name));
-          return panel("heat", isLayered ? "Modules × layers" : `${plural(section.rowNoun)} by figure`, null,
+          return panel("heat", "Modules × layers", null,
             make("div", { class: "controls" }, make("label", { for: "metric" }, "Figure", select), note), box,
-            make("p", { class: "hint" }, `Point at a field for all figures of its ${section.rowNoun}, press it to keep them in view.${isLayered ? " Arrow keys walk from field to field." : ""}`));
+            make("p", { class: "hint" }, "Point at a field for all figures of its tensor, press it to keep them in view. Arrow keys walk from field to field."));
         };
 
         // Arrow keys walk through a heat map; only one of its fields is a tab stop.

@@ -29,7 +29,6 @@ extension PageScript {
           return value === 0 ? "0" : Math.abs(value) < 0.0095 ? value.toExponential(0) : significant(value, 2);
         };
         const count = (value) => value.toLocaleString("en-US");
-        const plural = (noun) => `${noun[0].toUpperCase()}${noun.slice(1)}s`;
         const counted = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
         """#
 }

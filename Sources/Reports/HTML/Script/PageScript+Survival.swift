@@ -8,15 +8,15 @@ extension PageScript {
         document.documentElement.style.setProperty("--erased-end", barShare(data.erasedBelow));
         document.documentElement.style.setProperty("--thinned-end", barShare(data.thinnedBelow));
 
-        const survivalTable = (metric, layers, nameOf, first = "layer") => make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Survival by layer" },
+        const survivalTable = (metric, layers, nameOf) => make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Survival by layer" },
           make("table", { class: "survival" },
-            make("thead", {}, make("tr", {}, [first, "", "kept", first === "layer" ? "least" : ""].map((title, index) => make("th", { scope: "col", class: index === 3 ? "least" : null }, title)))),
+            make("thead", {}, make("tr", {}, ["layer", "", "kept", "least"].map((title, index) => make("th", { scope: "col", class: index === 3 ? "least" : null }, title)))),
             make("tbody", {}, layers.map((layer) => {
               const kind = survivalOf(layer.kept);
               return make("tr", {}, make("th", { scope: "row" }, nameOf(layer)),
                 make("td", { class: "track" }, make("div", { "aria-hidden": "true" }, make("i", { class: `is-${kind}`, style: `width: ${barShare(layer.kept)}` }))),
                 make("td", {}, make("span", { class: `dot is-${kind}`, "aria-hidden": "true" }), `${written(metric, layer.kept)} ${kind}`),
-                make("td", { class: "least" }, first === "layer" ? `${written(metric, layer.least)} in ${shorten(moduleNamed(layer.leastName), 40)}` : ""));
+                make("td", { class: "least" }, `${written(metric, layer.least)} in ${shorten(moduleNamed(layer.leastName), 40)}`));
             }))));
 
         // Of many layers, a column each.
@@ -39,10 +39,8 @@ extension PageScript {
           const nameOf = (layer) => (isSplit && layer.stack ? `${layer.stack} ${layer.label}` : layer.label);
           const bands = `The shades behind the bars stand for erased (below ${data.erasedBelow * 100} %), thinned, and kept (from ${data.thinnedBelow * 100} % on).`;
           const title = "The adapter, layer by layer";
-          const lead = "How much of the adapter's update is in the result";
-          if (layers.every((layer) => layer.order < 0)) return panel("survival", `${plural(section.rowNoun)} and what they kept`, `${lead}. ${bands}`, survivalTable(metric, layers, (layer) => shorten(layer.label, 48), section.rowNoun));
-          if (layers.length <= 12) return panel("survival", title, `${lead}. ${bands}`, survivalTable(metric, layers, nameOf));
-          return panel("survival", title, `${lead}; the lines across the bars are the layer's least tensor. ${bands}`,
+          if (layers.length <= 12) return panel("survival", title, `How much of the adapter's update is in the result. ${bands}`, survivalTable(metric, layers, nameOf));
+          return panel("survival", title, `How much of the adapter's update is in the result; the lines across the bars are the layer's least tensor. ${bands}`,
             survivalColumns(metric, layers, nameOf), make("details", {}, make("summary", {}, "The same as a table"), survivalTable(metric, layers, nameOf)));
         };
         """#

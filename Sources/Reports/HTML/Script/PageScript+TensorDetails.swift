@@ -45,7 +45,7 @@ extension PageScript {
             make("dl", { class: "pairs" },
               make("dt", {}, "status"), make("dd", {}, row.status),
               make("dt", {}, "stored as"), make("dd", {}, row.storage),
-              row.shape ? [make("dt", {}, "shape"), make("dd", {}, row.shape)] : null,
+              make("dt", {}, "shape"), make("dd", {}, row.shape),
               section.metrics.flatMap((metric, index) => [make("dt", { title: metric.note }, metric.label), make("dd", {}, written(metric, row.values[index]))])),
             row.histogram ? make("figure", {}, histogram(row.histogram, `Errors of ${row.name} by size`), make("figcaption", {}, "values by the size of their error")) : null));
         """#

@@ -20,19 +20,19 @@ extension PageScript {
 
         const tensorTable = (section) => {
           const opened = new Set();
-          const texts = [["status", (row) => row.status], ["stored as", (row) => row.storage], ["shape", (row) => row.shape]].filter(([, value]) => section.rows.some(value));
+          const texts = [["status", (row) => row.status], ["stored as", (row) => row.storage], ["shape", (row) => row.shape]];
           const columns = (all) => [
-            { label: section.rowNoun, text: true, value: (row) => row.name, order: "ascending", content: (row) =>
+            { label: "tensor", text: true, value: (row) => row.name, order: "ascending", content: (row) =>
               make("button", { type: "button", class: "name", title: row.name, "aria-expanded": String(opened.has(row.name)), "data-name": row.name, onclick: () => {
                 if (!opened.delete(row.name)) opened.add(row.name);
                 table.fill();
                 table.body.querySelector(`[data-name="${CSS.escape(row.name)}"]`)?.focus();
               } }, make("bdi", {}, shorten(row.name, 60))) },
             ...texts.map(([label, value]) => ({ label, text: true, value, order: "ascending", content: value })),
-            ...section.metrics.flatMap((metric, index) => (all || metric.isMain ? [metricColumn(metric, (row) => row.values[index])] : [])),
+            ...section.metrics.flatMap((metric, index) => ((all || metric.isMain) && section.rows.some((row) => row.values[index] !== null) ? [metricColumn(metric, (row) => row.values[index])] : [])),
           ];
           const build = (all) => sortableTable(columns(all), {
-            label: plural(section.rowNoun), nothing: `No ${section.rowNoun} has such a name and status.`,
+            label: "Tensors", nothing: "No tensor has such a name and status.",
             // What matters comes first: what kept least of an update, or else the largest error.
             sorted: section.metrics.some((metric) => metric.isMain) ? texts.length + 1 : null,
             under: (row) => (opened.has(row.name) ? details(section, row) : null),
@@ -54,10 +54,10 @@ extension PageScript {
             const matches = matcher(filter.value);
             const rows = section.rows.filter((row) => matches(row.name) && (status.value === "" || row.status === status.value));
             table.show(rows);
-            found.textContent = rows.length === section.rows.length ? counted(rows.length, section.rowNoun) : `${count(rows.length)} of ${counted(section.rows.length, section.rowNoun)}`;
+            found.textContent = rows.length === section.rows.length ? counted(rows.length, "tensor") : `${count(rows.length)} of ${counted(section.rows.length, "tensor")}`;
           };
           fill();
-          const element = panel("tensors", plural(section.rowNoun), null,
+          const element = panel("tensors", "Tensors", null,
             make("div", { class: "controls" }, make("label", { for: "filter" }, "Name", filter), make("label", { for: "status" }, "Status", status),
               section.metrics.every((metric) => metric.isMain) ? null : make("label", { class: "check", for: "all-figures" }, everything, "all figures")),
             found, holder);
