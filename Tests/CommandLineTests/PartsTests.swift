@@ -60,7 +60,9 @@ import Testing
         try qconv("pipeline", modelSpec("whole", merge: merge), "--quiet")
         let spec = try modelSpec("parts", merge: merge)
         for count in [1, 9] {
-            for number in 1...count { try qconv("pipeline", spec, "--part", "\(number)/\(count)", "--quiet") }
+            for number in 1...count {
+                try qconv("pipeline", spec, "--part", "\(number)/\(count)", "--force", "--quiet")
+            }
             try qconv("batch", "finish", spec, "--parts", "\(count)", "--force", "--quiet")
             #expect(try workspace.contents(of: "parts") == workspace.contents(of: "whole"))
         }
