@@ -1,6 +1,7 @@
 import Checkpoints
 import SystemPackage
 import Tensors
+import Workers
 
 /// A batch that has been checked against its input and all adapters: what will be converted, from headers alone, and in how
 /// many passes over the input.
@@ -53,9 +54,10 @@ public struct BatchPlan: Sendable {
         }
         let input = try PipelinePlan.openInput(of: first)
         let base = try RecordedFile.all(of: input, wholeFiles: options.hashFiles)
-        let share = zip(spec.adapters, specs).enumerated().filter { part?.takes($0.offset) ?? true }.map(\.element)
-        items = share.map { adapter, spec in
-            BatchPlan.item(adapter, spec, input: input, base: base, options: options)
+        let share = specs.indices.filter { part?.takes($0) ?? true }
+        items = mapOnThreads(share.count, threads: ResourcePlan.threadsAsked(options)) { position in
+            let index = share[position]
+            return BatchPlan.item(spec.adapters[index], specs[index], input: input, base: base, options: options)
         }
         self.spec = spec
         self.input = first.normalized["input"]?.string ?? input.path.string
