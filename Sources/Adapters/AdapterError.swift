@@ -62,6 +62,12 @@ public enum AdapterTensorProblem: Hashable, Sendable {
     case unannounced(tensor: String, field: String)
     /// A vector, such as DoRA's magnitudes, of another shape than the module asks for.
     case vectorShape(tensor: String, expected: [Int], found: [Int])
+    /// Two tensors that stand for the same thing.
+    case repeated(first: String, second: String)
+    /// Trained rows that are not as many as `trainable_token_indices` names.
+    case rowCount(tensor: String, expected: Int, found: [Int])
+    /// `trainable_token_indices` names a row twice.
+    case repeatedIndices(tensor: String)
     /// A module that the configuration leaves out.
     case unwantedModule(module: String, ModuleObjection)
 }

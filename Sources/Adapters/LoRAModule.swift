@@ -14,10 +14,18 @@ public struct LoRAModule: Hashable, Sendable {
     public let alpha: Double
     /// alpha / rank, or alpha / √rank with rsLoRA. PEFT multiplies float32 products by it, as a float32.
     public let scaling: Double
-    /// Whether the weight is stored [in, out], as that of a `Conv1D` (`fan_in_fan_out`), in place of [out, in].
+    public let kind: Kind
+    /// Whether the weight is stored [in, out], as that of a `Conv1D` (`fan_in_fan_out`) and of an embedding ([tokens,
+    /// width]), in place of [out, in].
     public let isStoredInOut: Bool
     /// The module's tensors in the adapter's file.
     public let tensors: Tensors
+
+    public enum Kind: Hashable, Sendable {
+        case linear
+        /// lora_A is lora_embedding_A [rank, tokens], lora_B is lora_embedding_B [width, rank].
+        case embedding
+    }
 
     /// Indices of a module's tensors among those of the adapter.
     public struct Tensors: Hashable, Sendable {

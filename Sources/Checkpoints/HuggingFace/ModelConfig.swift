@@ -161,12 +161,12 @@ extension ModelConfig {
     }
 
     /// Where multi-modal models keep the configs of their parts.
-    private static let nestedConfigs = [
+    static let nestedConfigs = [
         "text_config", "vision_config", "audio_config", "llm_config", "language_config", "thinker_config",
     ]
 
     /// Sets a key; a new one goes where it belongs among sorted keys, as transformers writes them, else at the end.
-    private func setting(_ key: String, to value: JSONValue) -> ModelConfig {
+    func setting(_ key: String, to value: JSONValue) -> ModelConfig {
         guard var members = json.object else { return self }
         if members[key] == nil {
             let keys = Array(members.keys)

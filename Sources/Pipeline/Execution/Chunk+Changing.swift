@@ -96,15 +96,17 @@ extension Chunk {
 // MARK: - Figures
 
 extension Chunk {
-    /// The ranges of the granules in hand, counted from the chunk's start.
-    var granules: [Range<Int>] {
+    /// The ranges of the granules of the first elements in hand, counted from the chunk's start.
+    func granules(of count: Int) -> [Range<Int>] {
         stride(from: 0, to: count, by: granule).map { $0..<min($0 + granule, count) }
     }
 
     /// The error sums of each granule: the elements as they are now against the input plus all updates merged so far.
-    func errorSums() -> [ErrorSums] {
+    ///
+    /// - Parameter count: How many of the elements in hand count.
+    func errorSums(of count: Int) -> [ErrorSums] {
         let written = values
-        return granules.map { granule in
+        return granules(of: count).map { granule in
             if case .dense(.f64) = input.encoding {
                 return ErrorSums(
                     base: base64 + granule.lowerBound, update: hasUpdate ? update + granule.lowerBound : nil,
@@ -130,7 +132,7 @@ extension Chunk {
     func scaleSums(of values: UnsafePointer<Float>, blocksize: Int) -> [Observation] {
         let scales = ownParts.scales
         BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: scales)
-        return granules.map { granule in
+        return granules(of: count).map { granule in
             let first = granule.lowerBound / blocksize
             let blocks = (granule.count + blocksize - 1) / blocksize
             var sum = 0.0

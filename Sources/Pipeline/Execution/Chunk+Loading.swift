@@ -3,20 +3,23 @@ import Quantization
 import Tensors
 
 extension Chunk {
-    /// Reads a range of a tensor and decodes it, for any number of branches.
+    /// Reads a range of a tensor and decodes it, for any number of branches. Elements beyond the tensor's end are zeros.
     func load(_ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int) throws {
         input = reader.tensors[index]
         self.range = range
         self.granule = granule
+        let stored = range.clamped(to: 0..<input.elementCount)
         try clock.during(.reading) {
-            for (part, bytes) in input.encoding.byteRanges(of: range) {
+            for (part, bytes) in input.encoding.byteRanges(of: stored) {
                 try reader.read(
                     part, ofTensor: index, at: bytes.lowerBound,
                     into: UnsafeMutableRawBufferPointer(
                         start: baseParts.memory(of: part, input.encoding), count: bytes.count))
             }
         }
-        decodeBase()
+        decodeBase(stored.count)
+        // A matrix that is to get more rows begins with zeros there.
+        (base + stored.count).update(repeating: 0, count: count - stored.count)
     }
 
     /// Goes back to the elements as they were loaded, for the next branch.
@@ -32,7 +35,7 @@ extension Chunk {
         isDecoded = true
     }
 
-    private func decodeBase() {
+    private func decodeBase(_ count: Int) {
         switch input.encoding {
         case .dense(let dtype):
             FloatConversion.decode(dtype, baseParts.dense, count: count, into: base)

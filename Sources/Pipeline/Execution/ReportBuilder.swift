@@ -23,7 +23,7 @@ struct ReportBuilder {
         let planned = plan.model.outputs[output]
         return OutputReport(
             path: planned.spec.pathInSpec, format: planned.format.rawValue,
-            tensors: plan.model.tensors.indices.map { tensorReport($0, in: output) })
+            tensors: planned.tensors.indices.map { tensorReport($0, in: output) })
     }
 
     private func tensorReport(_ index: Int, in output: Int) -> TensorReport {
@@ -44,7 +44,7 @@ struct ReportBuilder {
     /// The report of a tensor that left no figures: one without elements, or one that was copied.
     private func emptyOrUntouched(_ before: LogicalTensor, _ after: LogicalTensor, hasOperations: Bool) -> TensorReport
     {
-        guard hasOperations else { return .untouched(before) }
+        guard hasOperations else { return .untouched(after) }
         return TensorReport(
             name: after.name, shape: after.shape, before: before.encoding, after: after.encoding, sums: ErrorSums())
     }

@@ -38,7 +38,7 @@ struct MergeDense: TensorOperation {
     var preparations: [Preparation] { merge.preparations }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        chunk.become(dense: dtype, values: try chunk.mergedValues(facts, baseDType: baseDType))
+        chunk.become(dense: dtype, values: try chunk.mergedValues(facts, baseDType: baseDType, resultDType: dtype))
     }
 
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] {
