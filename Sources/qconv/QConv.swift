@@ -12,7 +12,7 @@ struct QConv: ParsableCommand {
             """,
         version: qconvVersion,
         subcommands: [
-            PipelineCommand.self, ConvertCommand.self, DiffCommand.self, ExplainMergeCommand.self,
+            PipelineCommand.self, BatchCommand.self, ConvertCommand.self, DiffCommand.self, ExplainMergeCommand.self,
             InspectCommand.self, VerifyCommand.self,
         ])
 

@@ -58,7 +58,8 @@ struct RunOptions: ParsableArguments {
         ExitStatus.leave(.gateFailed)
     }
 
-    private func options() throws -> PipelineOptions {
+    /// What the flags say about the conversion.
+    func options() throws -> PipelineOptions {
         var options = PipelineOptions()
         options.force = force
         options.threads = streaming.threads
