@@ -21,6 +21,14 @@ public struct AdapterChange: Hashable, Sendable {
 }
 
 extension AdapterChange {
+    /// The module with low-rank factors that the change belongs to, as an index into the adapter's; `nil` for others.
+    public var module: Int? {
+        switch kind {
+        case .lowRank(let module), .bias(let module): module
+        case .replacement, .rows: nil
+        }
+    }
+
     /// What makes the change more than an addition, by PEFT's name.
     public var feature: String {
         switch kind {

@@ -6,6 +6,9 @@ enum AdapterTensorName: Hashable {
     case rows(module: String)
     /// `base_model.model.<tensor>` or `base_model.model.<module>.base_layer.weight`: replaces the base's tensor.
     case whole(tensor: String)
+    /// What PEFT also writes of a module that was trained in full when it saves the embeddings: the copy again
+    /// (`<module>.modules_to_save.weight`), and the base's weight that it began as (`<module>.original_module.weight`).
+    case savedTwice(tensor: String, isOriginal: Bool)
     /// Anything else, with the PEFT feature it belongs to.
     case unsupported(feature: String)
 
@@ -26,7 +29,13 @@ enum AdapterTensorName: Hashable {
             self = .unsupported(feature: feature)
         } else {
             let components = path.split(separator: ".", omittingEmptySubsequences: false)
-            self = .whole(tensor: components.filter { $0 != "base_layer" }.joined(separator: "."))
+            let wrappers: Set<Substring> = ["base_layer", "token_adapter", "modules_to_save", "original_module"]
+            let name = components.filter { !wrappers.contains($0) }.joined(separator: ".")
+            if components.contains("modules_to_save") || components.contains("original_module") {
+                self = .savedTwice(tensor: name, isOriginal: components.contains("original_module"))
+            } else {
+                self = .whole(tensor: name)
+            }
         }
     }
 
@@ -47,7 +56,7 @@ enum AdapterTensorName: Hashable {
             switch component {
             case "lora_diag": return "KaSA's singular values (kasa_config)"
             case "lora_velora_embed": return "VeLoRA's projection (velora_config)"
-            case "token_adapter", "trainable_tokens_delta", "trainable_tokens_original":
+            case "trainable_tokens_delta", "trainable_tokens_original":
                 return "a part of trainable_token_indices that PEFT does not save"
             case let name where name.hasPrefix("lora_"): return "a LoRA variant's \(name)"
             default: continue

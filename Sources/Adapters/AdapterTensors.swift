@@ -23,6 +23,7 @@ struct AdapterTensors {
         var order: [String] = []
         var wholes: [(String, Entry)] = []
         var rows: [(String, Entry)] = []
+        var again: [(name: String, isOriginal: Bool, entry: Entry)] = []
         var unsupported: [UnsupportedTensor] = []
         for (index, tensor) in tensors.enumerated() {
             let entry = Entry(index: index, tensor: tensor)
@@ -32,8 +33,19 @@ struct AdapterTensors {
                 factors[module, default: [:]][role] = entry
             case .rows(let module): rows.append((module, entry))
             case .whole(let name): wholes.append((name, entry))
+            case .savedTwice(let name, let isOriginal): again.append((name, isOriginal, entry))
             case .unsupported(let feature):
                 unsupported.append(UnsupportedTensor(name: tensor.name, feature: feature))
+            }
+        }
+        // PEFT takes the tensor without an infix, and has no use for the others once it is merged.
+        let names = Set(wholes.map(\.0))
+        for (name, isOriginal, entry) in again where !names.contains(name) {
+            if isOriginal {
+                unsupported.append(
+                    UnsupportedTensor(name: entry.tensor.name, feature: "an original without its trained copy"))
+            } else {
+                wholes.append((name, entry))
             }
         }
         guard unsupported.isEmpty else { throw .unsupportedTensors(file: file, unsupported) }

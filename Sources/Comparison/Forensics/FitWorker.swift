@@ -166,10 +166,10 @@ private struct LevelSteps {
 
 extension LoRAAdapter {
     /// The factors that a hypothesis speaks of.
-    fileprivate func factors(_ hypothesis: UpdateHypothesis) throws -> LowRankFactors {
+    fileprivate func factors(_ hypothesis: UpdateHypothesis) throws -> LowRankFactors? {
         switch hypothesis {
         case .asConfigured(let change): try addedFactors(ofChange: change)
-        case .transposed(let change): try addedFactors(ofChange: change).transposed
+        case .transposed(let change): try addedFactors(ofChange: change)?.transposed
         }
     }
 }

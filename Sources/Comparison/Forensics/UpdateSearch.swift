@@ -69,6 +69,7 @@ extension LoRAAdapter {
         switch changes[index].kind {
         case .lowRank(let module): modules[module].weightShape
         case .bias(let module): [modules[module].outFeatures]
+        case .replacement, .rows: []
         }
     }
 }

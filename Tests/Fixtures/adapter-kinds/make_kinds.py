@@ -236,11 +236,13 @@ def main():
     save_adapter("embedding-grown", "own-head", 54, vocabulary=43, save_embedding_layers=True, target_modules=["q_proj", "embed_tokens", "lm_head"])
     for name, size in [("grown", 43), ("shrunk", 37), ("saved-grown", 43), ("embedding-grown", 43)]:
         add(f"{name}-bf16", "own-head", [name], "bf16", size)
+    save_adapter("tokens-grown", "own-head", 56, vocabulary=43, save_embedding_layers=True, trainable_token_indices=[1, 41])
+    add("tokens-grown-bf16", "own-head", ["tokens-grown"], "bf16", 43)
     add("tied-grown-bf16", "tied", ["tied-grown"], "bf16", 43)
     add("grown-nf4", "nf4-own-head", ["grown"], None, 43)
     # Without what PEFT cannot decide either.
     save_adapter("half-grown", "own-head", 55, vocabulary=43, save_embedding_layers=False, modules_to_save=["embed_tokens"])
-    save_adapter("tokens-grown", "own-head", 56, vocabulary=43, trainable_token_indices=[1, 41])
+    save_adapter("tokens-alone-grown", "own-head", 56, vocabulary=43, save_embedding_layers=False, trainable_token_indices=[1, 41])
     save_adapter("embedding-alone-grown", "own-head", 57, vocabulary=43, save_embedding_layers=False, **embedding)
 
     (HERE / "manifest.json").write_text(json.dumps({"cases": cases}, indent=1) + "\n")
