@@ -3,7 +3,8 @@ import Quantization
 import Tensors
 
 extension Chunk {
-    /// Reads a range of a tensor and decodes it, for any number of branches. Elements beyond the tensor's end are zeros.
+    /// Reads a range of a tensor, for any number of branches. Values are decoded when they are first asked for; those beyond
+    /// the tensor's end are zeros.
     func load(_ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int) throws {
         input = reader.tensors[index]
         self.range = range
@@ -17,9 +18,13 @@ extension Chunk {
                         start: baseParts.memory(of: part, input.encoding), count: bytes.count))
             }
         }
-        decodeBase(stored.count)
-        // A matrix that is to get more rows begins with zeros there.
-        (base + stored.count).update(repeating: 0, count: count - stored.count)
+        if stored.count < count, case .dense(let dtype) = input.encoding {
+            // A matrix that is to get more rows begins with zeros there, which every dtype has as zero bytes.
+            let (start, end) = (stored.count * dtype.bits / 8, count * dtype.bits / 8)
+            (baseParts.dense + start).initializeMemory(as: UInt8.self, repeating: 0, count: end - start)
+        }
+        isBaseDecoded = false
+        decodeScales()
     }
 
     /// Goes back to the elements as they were loaded, for the next branch.
@@ -32,23 +37,16 @@ extension Chunk {
         parts = baseParts
         hasUpdate = false
         current = base
-        isDecoded = true
+        isDecoded = false
     }
 
-    private func decodeBase(_ count: Int) {
-        switch input.encoding {
-        case .dense(let dtype):
-            FloatConversion.decode(dtype, baseParts.dense, count: count, into: base)
-        case .blockQuantized(let quantization):
-            if let double = quantization.doubleQuantization {
-                DoubleQuantizer.dequantize(
-                    baseParts.scaleCodes, nestedAbsmax: baseParts.nestedScales,
-                    count: quantization.blockCount(elements: count), blocksize: double.blocksize,
-                    offset: double.offset ?? 0, codebook: double.codebook, into: baseParts.scales)
-            }
-            BlockQuantizer.dequantize(
-                baseParts.codes, absmax: baseParts.scales, count: count, blocksize: quantization.blocksize,
-                quantType: quantization.quantType, into: base)
+    private func decodeScales() {
+        guard let quantization = input.encoding.blockQuantization, let double = quantization.doubleQuantization else {
+            return
         }
+        DoubleQuantizer.dequantize(
+            baseParts.scaleCodes, nestedAbsmax: baseParts.nestedScales,
+            count: quantization.blockCount(elements: count), blocksize: double.blocksize, offset: double.offset ?? 0,
+            codebook: double.codebook, into: baseParts.scales)
     }
 }

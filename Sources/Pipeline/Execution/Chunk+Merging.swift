@@ -191,6 +191,7 @@ extension Chunk {
         if let index = (0..<elements.count).first(where: { !working[$0].isFinite }) {
             throw adapter.nonFinite(tensor: tensor, element: elements.lowerBound + index)
         }
+        decodeBase()
         for index in 0..<count { update[index] = working[index] - base[index] }
         hasUpdate = true
         return UnsafePointer(working)
