@@ -7,6 +7,8 @@ public struct AdapterMatch: Hashable, Sendable {
     public let change: Int
     /// Index into the tensors that were matched.
     public let tensor: Int
+    /// What the tensor takes of the factors; `nil` for a change without factors.
+    public let placement: FactorPlacement?
 }
 
 /// Why a change of an adapter does not fit a model.
@@ -15,8 +17,20 @@ public enum LoRAMatchProblem: Hashable, Sendable {
     case noTensor(name: String, closest: [String])
     /// The adapter adds to a bias (`lora_bias`), and the module has none in the model.
     case noBias(module: String)
-    /// The tensor has another shape than the change; `fitsTransposed` tells that the other `fan_in_fan_out` would do.
-    case shape(name: String, expected: [Int], found: [Int], storedInOut: Bool, fitsTransposed: Bool)
+    /// The tensor has another shape than the change; `fitsTransposed` tells that it has the transposed one.
+    case shape(name: String, expected: [Int], found: [Int], fitsTransposed: Bool)
+    /// A square weight of an adapter whose other weights are not stored as the configuration says.
+    case unclearOrientation(name: String, shape: [Int], storedInOut: Bool)
+    /// A module has factors for another number of parameters than `target_parameters` names on it.
+    case parameterCount(owner: String, factors: Int, parameters: [String])
+    /// No factors of the module fit a parameter; `factors` are [rows of lora_A, in, out] of each.
+    case parameterShape(name: String, found: [Int], rank: Int, rankSource: String, factors: [[Int]])
+    /// Parameters of one shape, whose factors cannot be told apart.
+    case sameShapes(parameters: [String])
+    /// Square experts of a model whose class is not known: [experts, out, in] and [experts, in, out] look the same.
+    case unknownOrientation(parameters: [String])
+    /// Square experts in an adapter of a PEFT that took all experts for [experts, in, out].
+    case oldOrientation(parameters: [String])
     /// The adapter's factors are for another number of tokens.
     case vocabulary(name: String, expected: Int, found: Int)
     /// A trained row that the weight does not have.
@@ -32,120 +46,69 @@ public enum LoRAMatchProblem: Hashable, Sendable {
 }
 
 extension LoRAAdapter {
-    /// Finds the tensor of every change among a model's tensors.
+    /// Finds the tensors of every change among a model's tensors.
     ///
-    /// - Parameter tiedHead: The head that is tied to the model's input embedding: what changes it changes that.
-    /// - Returns: The matches, in the order of ``changes``. A whole tensor that the adapter has for both of two tied ones counts
-    ///   once.
+    /// - Parameters:
+    ///   - orientation: What is known of the model's classes.
+    ///   - tiedHead: The head that is tied to the model's input embedding: what changes it changes that.
+    /// - Returns: The matches in the order of ``changes``; a change of fused experts has several where the model has a
+    ///   tensor for each. A whole tensor that the adapter has for both of two tied ones counts once.
     /// - Throws: ``AdapterError/unmatched(adapter:count:_:)`` with every change that fits no tensor;
     ///   ``Tensors/FileError`` when the adapter cannot be read.
-    public func match(to tensors: [LogicalTensor], tiedHead: TiedHead? = nil) throws -> [AdapterMatch] {
-        var indices = Dictionary(
-            tensors.indices.map { (tensors[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
-        if let tiedHead { indices[headName] = tiedHead.embedding }
-        var matches: [AdapterMatch] = []
-        var problems: [LoRAMatchProblem] = []
-        for (index, change) in changes.enumerated() {
-            guard let tensor = indices[change.tensorName] else {
-                problems.append(absence(of: change))
-                continue
-            }
-            if let problem = problem(of: change, with: tensors[tensor]) {
-                problems.append(problem)
-            } else if let twin = try twin(of: change, at: tensor, among: matches) {
-                if !twin.isEqual { problems.append(.tiedDiffer(name: change.tensorName, other: twin.name)) }
-            } else {
-                matches.append(AdapterMatch(change: index, tensor: tensor))
-            }
-        }
-        problems += missingCopies(in: tensors)
+    public func match(
+        to tensors: [LogicalTensor], orientation: WeightOrientation = WeightOrientation(config: nil),
+        tiedHead: TiedHead? = nil
+    ) throws -> [AdapterMatch] {
+        var (matches, problems) = examineMatch(to: tensors, orientation: orientation, tiedHead: tiedHead)
+        try dropTwins(from: &matches, &problems)
         guard problems.isEmpty else {
-            let names = ClosestNames(among: tensors.map(\.name))
-            throw AdapterError.unmatched(
-                adapter: directory, count: changes.count,
-                problems.map { problem in
-                    guard case .noTensor(let name, _) = problem else { return problem }
-                    return .noTensor(name: name, closest: names.closest(to: name))
-                })
+            throw AdapterError.unmatched(adapter: directory, count: changes.count, problems)
         }
         return matches
     }
 
-    private func absence(of change: AdapterChange) -> LoRAMatchProblem {
-        switch change.kind {
-        case .lowRank, .replacement, .rows: .noTensor(name: change.tensorName, closest: [])
-        case .bias(let module): .noBias(module: modules[module].name)
-        }
+    /// Finds the tensors of the changes that fit a model, and what is wrong with the others.
+    public func examineMatch(
+        to tensors: [LogicalTensor], orientation: WeightOrientation, tiedHead: TiedHead? = nil
+    ) -> (matches: [AdapterMatch], problems: [LoRAMatchProblem]) {
+        AdapterMatcher(adapter: self, tensors: tensors, orientation: orientation, tiedHead: tiedHead).examine()
     }
 
-    /// Another whole tensor for the same, tied, tensor of the model, and whether it is the same one.
-    private func twin(
-        of change: AdapterChange, at tensor: Int, among matches: [AdapterMatch]
-    ) throws -> (name: String, isEqual: Bool)? {
-        guard case .replacement(let index, _) = change.kind else { return nil }
-        for match in matches where match.tensor == tensor {
-            guard case .replacement(let other, _) = changes[match.change].kind else { continue }
-            return (changes[match.change].tensorName, try haveEqualBytes(index, other))
+    /// Of two whole tensors for the same, tied, tensor of the model only the first is needed, if they are equal.
+    private func dropTwins(from matches: inout [AdapterMatch], _ problems: inout [LoRAMatchProblem]) throws {
+        var first: [Int: AdapterMatch] = [:]
+        var kept: [AdapterMatch] = []
+        for match in matches {
+            guard case .replacement(let tensor, _) = changes[match.change].kind else {
+                kept.append(match)
+                continue
+            }
+            guard let twin = first.updateValue(match, forKey: match.tensor),
+                case .replacement(let other, _) = changes[twin.change].kind
+            else {
+                kept.append(match)
+                continue
+            }
+            guard try !haveEqualBytes(other, tensor) else { continue }
+            problems.append(
+                .tiedDiffer(name: changes[match.change].tensorName, other: changes[twin.change].tensorName))
         }
-        return nil
+        matches = kept
     }
+}
 
-    /// Modules of the model that `modules_to_save` names and the file has nothing for: PEFT cannot load such an adapter.
-    private func missingCopies(in tensors: [LogicalTensor]) -> [LoRAMatchProblem] {
-        let present = Set(changes.map(\.tensorName))
-        return tensors.filter { !present.contains($0.name) && configuration.savesModule(of: $0.name) }.map {
-            .missingCopy(name: $0.name)
+extension LoRAMatchProblem {
+    /// The tensor of the base model, or the module, that the problem is about.
+    public var subject: String {
+        switch self {
+        case .noTensor(let name, _), .shape(let name, _, _, _), .notAMatrix(let name, _),
+            .notFloatingPoint(let name, _), .vocabulary(let name, _, _), .noRow(let name, _, _), .missingCopy(let name),
+            .tiedDiffer(let name, _), .unclearOrientation(let name, _, _), .parameterShape(let name, _, _, _, _):
+            name
+        case .noBias(let module), .parameterCount(let module, _, _): module
+        case .sameShapes(let parameters), .unknownOrientation(let parameters), .oldOrientation(let parameters):
+            parameters.joined(separator: ", ")
         }
-    }
-
-    private func problem(of change: AdapterChange, with tensor: LogicalTensor) -> LoRAMatchProblem? {
-        if let dtype = tensor.encoding.denseDType, !dtype.isFloatingPoint {
-            return .notFloatingPoint(name: tensor.name, found: dtype)
-        }
-        func shapeProblem(expected: [Int]) -> LoRAMatchProblem {
-            .shape(
-                name: tensor.name, expected: expected, found: tensor.shape, storedInOut: false, fitsTransposed: false)
-        }
-        switch change.kind {
-        case .lowRank(let module): return problem(of: modules[module], with: tensor)
-        case .bias(let module):
-            let expected = [modules[module].outFeatures]
-            return tensor.shape == expected ? nil : shapeProblem(expected: expected)
-        case .replacement(let index, _):
-            let shape = weights.tensors[index].shape
-            // A vocabulary may have been resized in training.
-            let fits =
-                shape == tensor.shape
-                || (TokenMatrix(tensor) != nil && shape.count == 2 && shape[1] == tensor.shape[1] && shape[0] > 0)
-            return fits ? nil : shapeProblem(expected: shape)
-        case .rows(let index, let rows):
-            let shape = weights.tensors[index].shape
-            guard tensor.shape.count == 2 else { return .notAMatrix(name: tensor.name, found: tensor.shape) }
-            guard shape[1] == tensor.shape[1] else { return shapeProblem(expected: [tensor.shape[0], shape[1]]) }
-            let count = rowsAfterReplacement(of: change.tensorName) ?? tensor.shape[0]
-            return rows.max().flatMap { $0 < count ? nil : .noRow(name: tensor.name, row: $0, rows: count) }
-        }
-    }
-
-    /// The rows of the whole tensor that the adapter has for a tensor of the base.
-    private func rowsAfterReplacement(of name: String) -> Int? {
-        for change in changes where change.tensorName == name {
-            if case .replacement(let index, _) = change.kind { return weights.tensors[index].shape.first }
-        }
-        return nil
-    }
-
-    private func problem(of module: LoRAModule, with tensor: LogicalTensor) -> LoRAMatchProblem? {
-        guard tensor.shape.count == 2 else { return .notAMatrix(name: tensor.name, found: tensor.shape) }
-        // A whole tensor of the adapter comes first.
-        let rows = rowsAfterReplacement(of: module.weightName) ?? tensor.shape[0]
-        guard [rows, tensor.shape[1]] != module.weightShape else { return nil }
-        if TokenMatrix(tensor) != nil, tensor.shape[1] == module.weightShape[1] {
-            return .vocabulary(name: tensor.name, expected: module.weightShape[0], found: rows)
-        }
-        return .shape(
-            name: tensor.name, expected: module.weightShape, found: tensor.shape, storedInOut: module.isStoredInOut,
-            fitsTransposed: tensor.shape == module.weightShape(storedInOut: !module.isStoredInOut))
     }
 }
 
@@ -161,14 +124,12 @@ extension LoRAMatchProblem: CustomStringConvertible {
                 \(module): lora_bias adds to its bias, and it has none in the model; PEFT cannot merge such an adapter \
                 either: serve it unmerged, or give the base model a bias of zeros
                 """
-        case .shape(let name, let expected, let found, let storedInOut, fitsTransposed: true):
-            let layout = storedInOut ? "[in, out]" : "[out, in]"
-            let way =
-                storedInOut
-                ? "set fan_in_fan_out to false in adapter_config.json if the weight is stored [out, in] (nn.Linear)"
-                : "set fan_in_fan_out to true in adapter_config.json if the weight is stored [in, out] (Conv1D, as in GPT-2)"
-            return "\(name): expected \(expected) (\(layout), as fan_in_fan_out says), found \(found); \(way)"
-        case .shape(let name, let expected, let found, _, fitsTransposed: false):
+        case .shape(let name, let expected, let found, fitsTransposed: true):
+            return """
+                \(name): expected \(expected), found \(found), which is the other way round; 4-bit weights are [out, in] \
+                whatever their class, and only a dense Conv1D (as in GPT-2) is [in, out]
+                """
+        case .shape(let name, let expected, let found, fitsTransposed: false):
             return "\(name): expected \(expected) for what the adapter brings, found \(found)"
         case .vocabulary(let name, let expected, let found):
             return """
@@ -189,6 +150,37 @@ extension LoRAMatchProblem: CustomStringConvertible {
             return """
                 \(name): the model ties it to \(other), and the adapter has different tensors for the two; untie the base \
                 model (tie_word_embeddings: false, and a head of its own), or remove one of them from the adapter
+                """
+        case .unclearOrientation(let name, let shape, let storedInOut):
+            return """
+                \(name): is square (\(shape)), and other weights of this adapter are not stored as fan_in_fan_out (\(storedInOut)) \
+                says, so nothing tells how this one is; give the model with its config.json, or merge with PEFT
+                """
+        case .parameterCount(let owner, let factors, let parameters):
+            return """
+                \(owner): the adapter has factors for \(factors) of its parameters, and target_parameters names \
+                \(parameters.count) that the model has: \(parameters.joined(separator: ", "))
+                """
+        case .parameterShape(let name, let found, let rank, let rankSource, let factors):
+            let list = factors.map { "lora_A [\($0[0]), \($0[1])] with lora_B [\($0[2]), \($0[0])]" }
+            return """
+                \(name): \(found) with rank \(rank) (\(rankSource) in adapter_config.json) fits none of the module's factors: \
+                \(list.joined(separator: ", "))
+                """
+        case .sameShapes(let parameters):
+            return """
+                \(parameters.joined(separator: ", ")): have the same shape, and only the model's class tells which factors \
+                belong to which; merge this adapter with PEFT
+                """
+        case .unknownOrientation(let parameters):
+            return """
+                \(parameters.joined(separator: ", ")): square experts may be stored [experts, out, in] or [experts, in, out], \
+                and only the model's class tells; give the model with its config.json, or merge with PEFT
+                """
+        case .oldOrientation(let parameters):
+            return """
+                \(parameters.joined(separator: ", ")): square experts, and the adapter was written by a PEFT before 0.19, which took \
+                them for [experts, in, out] though they are [experts, out, in]; merge it with that PEFT
                 """
         case .notAMatrix(let name, let found):
             return "\(name): expected a matrix, found \(found)"

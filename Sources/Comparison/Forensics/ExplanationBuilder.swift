@@ -51,7 +51,7 @@ struct ExplanationBuilder {
     /// The module whose update a tensor should hold.
     private func module(of pair: TensorPair) -> LoRAModule? {
         guard let change = pair.changes.first, let adapter = plan.adapter else { return nil }
-        return adapter.changes[change].module.map { adapter.modules[$0] }
+        return adapter.changes[change.change].module.map { adapter.modules[$0] }
     }
 
     private func withoutUpdate(_ index: Int) -> TensorExplanation {
@@ -90,11 +90,11 @@ struct ExplanationBuilder {
             }
             switch found.hypothesis {
             case .transposed: return explanation(pair, .transposed, judge: draft.judge, otherFit: found.fit)
-            case .asConfigured(let change):
+            case .asConfigured(let match):
                 return explanation(
                     pair, .otherModule, judge: draft.judge,
                     otherModule: plan.adapter.flatMap { adapter in
-                        adapter.changes[change].module.map { adapter.modules[$0].name }
+                        adapter.changes[match.change].module.map { adapter.modules[$0].name }
                     },
                     otherFit: found.fit)
             }

@@ -9,14 +9,14 @@ extension Chunk {
     ///
     /// - Parameters:
     ///   - baseDType: What the elements are rounded to first; `nil` for not at all.
-    ///   - resultDType: What the updates of embeddings are rounded to.
+    ///   - updateDType: What those updates are rounded to that PEFT rounds before it adds them; `nil` for not at all.
     /// - Throws: ``ConversionError/zeroNorm(tensor:output:)``.
     func mergedValues(
-        _ facts: OperationFacts, baseDType: DType?, resultDType: DType
+        _ facts: OperationFacts, baseDType: DType?, updateDType: DType? = nil
     ) throws -> UnsafeMutablePointer<Float> {
         let values = takeValues()
-        guard let updates = facts.plainUpdates else {
-            return try mergeInOrder(facts, baseDType: baseDType, resultDType: resultDType).values
+        guard let updates = facts.plainUpdates(areExact: updateDType == nil) else {
+            return try mergeInOrder(facts, baseDType: baseDType, updateDType: updateDType).values
         }
         let update = addUpdates(updates)
         if let baseDType { FloatConversion.round(values, count: count, to: baseDType) }
@@ -28,8 +28,8 @@ extension Chunk {
     ///
     /// - Throws: as ``mergedValues(_:baseDType:)``.
     func mergedUpdate(_ facts: OperationFacts, baseDType: DType) throws -> UnsafePointer<Float> {
-        guard let updates = facts.plainUpdates else {
-            return try mergeInOrder(facts, baseDType: baseDType, resultDType: baseDType).update
+        guard let updates = facts.plainUpdates(areExact: true) else {
+            return try mergeInOrder(facts, baseDType: baseDType, updateDType: nil).update
         }
         return addUpdates(updates)
     }
@@ -45,14 +45,14 @@ extension Chunk {
 
     /// Computes an update. The rows that its weight does not have any more are left alone.
     private func compute(_ update: LowRankUpdate, accumulate: Bool, into values: UnsafeMutablePointer<Float>) {
-        let part = range.clamped(to: 0..<update.rows * update.columns)
+        let part = range.clamped(to: 0..<update.blocks * update.rows * update.columns)
         if !accumulate { (values + part.count).update(repeating: 0, count: count - part.count) }
         if !part.isEmpty { update.compute(part, accumulate: accumulate, into: values) }
     }
 
     /// Applies changes one after the other, rounding to float32 where PEFT does.
     private func mergeInOrder(
-        _ facts: OperationFacts, baseDType: DType?, resultDType: DType
+        _ facts: OperationFacts, baseDType: DType?, updateDType: DType?
     ) throws -> (values: UnsafeMutablePointer<Float>, update: UnsafePointer<Float>) {
         let values = takeValues()
         if let baseDType { FloatConversion.round(values, count: count, to: baseDType) }
@@ -60,12 +60,9 @@ extension Chunk {
         var scales = facts.outputScales.makeIterator()
         for change in facts.changes {
             switch change {
-            case .add(let update):
+            case .add(let update, let isRoundedFirst):
                 compute(update, accumulate: false, into: single)
-                for index in 0..<count { values[index] += single[index] }
-            case .addRounded(let update):
-                compute(update, accumulate: false, into: single)
-                FloatConversion.round(single, count: count, to: resultDType)
+                if isRoundedFirst, let updateDType { FloatConversion.round(single, count: count, to: updateDType) }
                 for index in 0..<count { values[index] += single[index] }
             case .scaleSum(let update, let magnitudes):
                 compute(update, accumulate: false, into: single)
@@ -233,11 +230,13 @@ extension Chunk {
 }
 
 extension OperationFacts {
-    /// The updates if all changes are added, so that their order does not matter; `nil` otherwise.
-    fileprivate var plainUpdates: [LowRankUpdate]? {
+    /// The updates if all changes are added as they are, so that their order does not matter; `nil` otherwise.
+    ///
+    /// - Parameter areExact: Whether none is rounded before it is added.
+    fileprivate func plainUpdates(areExact: Bool) -> [LowRankUpdate]? {
         var updates: [LowRankUpdate] = []
         for change in changes {
-            guard case .add(let update) = change else { return nil }
+            guard case .add(let update, let isRoundedFirst) = change, areExact || !isRoundedFirst else { return nil }
             updates.append(update)
         }
         return updates

@@ -16,13 +16,16 @@ extension PlannedModel {
         _ adapter: LoRAAdapter, weight: Double, path: String, vocabularySize: Int? = nil, place: String
     ) throws {
         try PlannedModel.checkWeight(weight, of: adapter, place: place)
+        try replicateLayers(adapter.configuration.layerReplication)
         if let vocabularySize { try resizeVocabulary(to: vocabularySize, for: adapter, place: place) }
         let tied = try tiedHead(for: adapter, place: place)
         let unties = tied.map { adapter.unties(embedding: tensors[$0.embedding].tensor.name) } ?? false
         if let tied, unties { appendHead(adapter.headName, like: tied.embedding) }
-        let matches = try adapter.match(to: tensors.map(\.tensor), tiedHead: unties ? nil : tied)
+        let matches = try adapter.match(
+            to: tensors.map(\.tensor), orientation: WeightOrientation(config: input.config),
+            tiedHead: unties ? nil : tied)
         for match in matches {
-            let change = PendingChange(adapter: adapters.count, change: match.change)
+            let change = PendingChange(adapter: adapters.count, change: match.change, placement: match.placement)
             if case .replacement = adapter.changes[match.change].kind, !tensors[match.tensor].pendingChanges.isEmpty {
                 throw PlanError(
                     place: place,

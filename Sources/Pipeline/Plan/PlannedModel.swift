@@ -14,6 +14,8 @@ public struct PlannedModel: Sendable {
     public var tensors: [PlannedTensor]
     public var adapters: [AttachedAdapter] = []
     public var outputs: [PlannedOutput] = []
+    /// For each layer the input's layer that it is a copy of; `nil` when the layers are the input's own.
+    public private(set) var layerSources: [Int]?
     /// What a user should know although the conversion can go on.
     public var warnings: [String] = []
 
@@ -27,6 +29,20 @@ public struct PlannedModel: Sendable {
                 LoRAAdapter(inside: container, adapter: index), weight: stored.weight, path: stored.name, place: "input"
             )
         }
+    }
+
+    /// Gives the model the layers that an adapter was trained on.
+    mutating func replicateLayers(_ ranges: [Range<Int>]) throws(LayerReplicationError) {
+        guard !ranges.isEmpty else { return }
+        let isUnchanged = adapters.isEmpty && outputs.isEmpty && tensors.allSatisfy(\.operations.isEmpty)
+        guard isUnchanged else { throw .modelHasChanged }
+        let replication = try LayerReplication(ranges)
+        tensors = try replication.applied(to: tensors.map(\.tensor.name)).map { [tensors] name, source in
+            var tensor = tensors[source].tensor
+            tensor.name = name
+            return PlannedTensor(source: tensors[source].source, tensor: tensor)
+        }
+        layerSources = replication.sources
     }
 
     /// The indices of the tensors that a stage's default or its `include` and `exclude` globs select.
@@ -118,6 +134,8 @@ public struct PendingChange: Hashable, Sendable {
     public let adapter: Int
     /// Index into the adapter's changes.
     public let change: Int
+    /// What the tensor takes of the change's factors, if it has some.
+    public let placement: FactorPlacement?
 }
 
 extension PlannedModel {
