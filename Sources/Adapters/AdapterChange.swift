@@ -9,6 +9,35 @@ public struct AdapterChange: Hashable, Sendable {
         case lowRank(module: Int)
         /// The bias of lora_B, scaled, added to a module's bias.
         case bias(module: Int)
+        /// A whole tensor of the adapter's file in the place of the base's, of its index; in its own shape.
+        ///
+        /// `isCopy`: it was trained as a copy beside the base's (`modules_to_save`), which a tied output head does not
+        /// follow. Otherwise it is the base's own tensor (`bias`, a resized embedding), and what is tied to it changes too.
+        case replacement(tensor: Int, isCopy: Bool)
+        /// Rows of a tensor of the adapter's file, of its index, in the place of the base's rows of these indices
+        /// (`trainable_token_indices`).
+        case rows(tensor: Int, indices: [Int])
+    }
+}
+
+extension AdapterChange {
+    /// The module with low-rank factors that the change belongs to, as an index into the adapter's; `nil` for others.
+    public var module: Int? {
+        switch kind {
+        case .lowRank(let module), .bias(let module): module
+        case .replacement, .rows: nil
+        }
+    }
+
+    /// What makes the change more than an addition, by PEFT's name.
+    public var feature: String {
+        switch kind {
+        case .lowRank: "DoRA (use_dora)"
+        case .bias: "lora_bias"
+        case .replacement(_, isCopy: true): "a whole tensor (modules_to_save)"
+        case .replacement(_, isCopy: false): "a whole tensor (bias, or a saved embedding)"
+        case .rows: "trained rows (trainable_token_indices)"
+        }
     }
 }
 

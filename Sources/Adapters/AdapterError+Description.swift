@@ -113,6 +113,12 @@ extension AdapterTensorProblem: CustomStringConvertible {
             "\(tensor): is there, but \(field) in adapter_config.json is not on; PEFT would drop it"
         case .vectorShape(let tensor, let expected, let found):
             "\(tensor): expected \(expected), found \(found)"
+        case .repeated(let first, let second):
+            "\(first) and \(second) are both there, and stand for the same thing"
+        case .rowCount(let tensor, let expected, let found):
+            "\(tensor): expected \(expected) rows (trainable_token_indices in adapter_config.json), found the shape \(found)"
+        case .repeatedIndices(let tensor):
+            "\(tensor): trainable_token_indices in adapter_config.json names a row twice"
         case .unwantedModule(let module, .excluded):
             "\(module): has factors, but exclude_modules in adapter_config.json leaves it out"
         case .unwantedModule(let module, .notTargeted):

@@ -70,6 +70,12 @@ public enum AdapterTensorProblem: Hashable, Sendable {
     case unannounced(tensor: String, field: String)
     /// A vector, such as DoRA's magnitudes, of another shape than the module asks for.
     case vectorShape(tensor: String, expected: [Int], found: [Int])
+    /// Two tensors that stand for the same thing.
+    case repeated(first: String, second: String)
+    /// Trained rows that are not as many as `trainable_token_indices` names.
+    case rowCount(tensor: String, expected: Int, found: [Int])
+    /// `trainable_token_indices` names a row twice.
+    case repeatedIndices(tensor: String)
     /// A module that the configuration leaves out.
     case unwantedModule(module: String, ModuleObjection)
 }
@@ -79,8 +85,8 @@ extension AdapterTensorProblem {
     public var subject: String {
         switch self {
         case .missingFactor(let tensor, _), .encoding(let tensor, _), .shape(let tensor, _),
-            .unannounced(let tensor, _),
-            .vectorShape(let tensor, _, _):
+            .unannounced(let tensor, _), .vectorShape(let tensor, _, _), .repeated(_, let tensor),
+            .rowCount(let tensor, _, _), .repeatedIndices(let tensor):
             tensor
         case .notOnParameters(let tensor): tensor
         case .ranksDiffer(let module, _, _), .unexpectedRank(let module, _, _, _), .unwantedModule(let module, _),

@@ -8,11 +8,15 @@ struct AdapterMatcher {
     let orientation: WeightOrientation
     private let indices: [String: Int]
 
-    init(adapter: LoRAAdapter, tensors: [LogicalTensor], orientation: WeightOrientation) {
+    /// - Parameter tiedHead: The head that is tied to the model's input embedding: what changes it changes that.
+    init(adapter: LoRAAdapter, tensors: [LogicalTensor], orientation: WeightOrientation, tiedHead: TiedHead?) {
         self.adapter = adapter
         self.tensors = tensors
         self.orientation = orientation
-        indices = Dictionary(tensors.indices.map { (tensors[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
+        var indices = Dictionary(
+            tensors.indices.map { (tensors[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
+        if let tiedHead { indices[adapter.headName] = tiedHead.embedding }
+        self.indices = indices
     }
 
     /// The matches of the changes that fit, in the order of the changes, and what is wrong with the others.
@@ -39,6 +43,7 @@ struct AdapterMatcher {
                 problems += error.all
             }
         }
+        problems += missingCopies
         guard !problems.isEmpty else { return (matches, []) }
         let names = ClosestNames(among: tensors.map(\.name))
         return (
@@ -52,7 +57,7 @@ struct AdapterMatcher {
 
     private func absence(of change: AdapterChange) -> LoRAMatchProblem {
         switch change.kind {
-        case .lowRank: .noTensor(name: change.tensorName, closest: [])
+        case .lowRank, .replacement, .rows: .noTensor(name: change.tensorName, closest: [])
         case .bias(let module): .noBias(module: adapter.modules[module].name)
         }
     }
@@ -73,6 +78,12 @@ struct AdapterMatcher {
                     .shape(name: tensor.name, expected: expected, found: tensor.shape, fitsTransposed: false))
             }
             return nil
+        case .replacement(let index, _):
+            try check(replacement: adapter.weights.tensors[index].shape, of: tensor)
+            return nil
+        case .rows(let index, let rows):
+            try check(rows: rows, of: adapter.weights.tensors[index].shape, change.tensorName, in: tensor)
+            return nil
         }
     }
 
@@ -81,13 +92,60 @@ struct AdapterMatcher {
         throw LoRAMatchProblems(.notFloatingPoint(name: tensor.name, found: dtype))
     }
 
+    // MARK: - Whole tensors and rows
+
+    /// A whole tensor has the shape of the base's; but a vocabulary may have been resized in training.
+    private func check(replacement shape: [Int], of tensor: LogicalTensor) throws(LoRAMatchProblems) {
+        let isResized =
+            TokenMatrix(tensor) != nil && shape.count == 2 && shape[1] == tensor.shape[1] && shape[0] > 0
+        guard shape == tensor.shape || isResized else {
+            throw LoRAMatchProblems(
+                .shape(name: tensor.name, expected: shape, found: tensor.shape, fitsTransposed: false))
+        }
+    }
+
+    private func check(
+        rows: [Int], of shape: [Int], _ name: String, in tensor: LogicalTensor
+    ) throws(LoRAMatchProblems) {
+        guard tensor.shape.count == 2 else {
+            throw LoRAMatchProblems(.notAMatrix(name: tensor.name, found: tensor.shape))
+        }
+        guard shape[1] == tensor.shape[1] else {
+            throw LoRAMatchProblems(
+                .shape(
+                    name: tensor.name, expected: [tensor.shape[0], shape[1]], found: tensor.shape,
+                    fitsTransposed: false))
+        }
+        let count = rowsAfterReplacement(of: name) ?? tensor.shape[0]
+        if let row = rows.max(), row >= count {
+            throw LoRAMatchProblems(.noRow(name: tensor.name, row: row, rows: count))
+        }
+    }
+
+    /// Modules of the model that `modules_to_save` names and the file has nothing for: PEFT cannot load such an adapter.
+    private var missingCopies: [LoRAMatchProblem] {
+        let present = Set(adapter.changes.map(\.tensorName))
+        return tensors.filter { !present.contains($0.name) && adapter.configuration.savesModule(of: $0.name) }.map {
+            .missingCopy(name: $0.name)
+        }
+    }
+
+    /// The rows of the whole tensor that the adapter has for a tensor of the base, which updates are added to.
+    private func rowsAfterReplacement(of name: String) -> Int? {
+        for change in adapter.changes where change.tensorName == name {
+            if case .replacement(let index, _) = change.kind { return adapter.weights.tensors[index].shape.first }
+        }
+        return nil
+    }
+
     // MARK: - Weights of modules
 
     /// How the product of a module's factors lies in its weight.
     private func layout(of module: LoRAModule, in tensor: LogicalTensor) throws(LoRAMatchProblems) -> FactorLayout {
-        if module.kind == .linear, tensor.shape.count != 2 {
+        if module.kind == .linear || module.kind == .embedding, tensor.shape.count != 2 {
             throw LoRAMatchProblems(.notAMatrix(name: tensor.name, found: tensor.shape))
         }
+        if TokenMatrix(tensor) != nil { return try layoutOfTokens(module, in: tensor) }
         let (plain, flipped) = (module.weightShape(storedInOut: false), module.weightShape(storedInOut: true))
         let isSquare = plain == flipped
         var storedInOut = !isSquare && tensor.shape == flipped
@@ -108,6 +166,20 @@ struct AdapterMatcher {
                     fitsTransposed: tensor.shape == (storedInOut ? plain : flipped)))
         }
         return storedInOut ? .inOut : .outIn
+    }
+
+    /// The same for an embedding or an output head, [tokens, width], of whatever vocabulary the adapter leaves.
+    private func layoutOfTokens(
+        _ module: LoRAModule, in tensor: LogicalTensor
+    ) throws(LoRAMatchProblems) -> FactorLayout {
+        let isEmbedding = module.kind == .embedding
+        let expected = module.weightShape(storedInOut: isEmbedding)
+        let rows = rowsAfterReplacement(of: module.weightName) ?? tensor.shape[0]
+        guard expected != [rows, tensor.shape[1]] else { return isEmbedding ? .inOut : .outIn }
+        throw LoRAMatchProblems(
+            tensor.shape[1] == expected[1]
+                ? .vocabulary(name: tensor.name, expected: expected[0], found: rows)
+                : .shape(name: tensor.name, expected: expected, found: tensor.shape, fitsTransposed: false))
     }
 
     /// Whether a weight is stored [in, out], where that does not hang on the adapter; `nil` where it does.

@@ -2,10 +2,18 @@
 enum AdapterTensorName: Hashable {
     /// A tensor of a module's low-rank update: `base_model.model.<module>.lora_A.weight` and the like.
     case factor(module: String, FactorRole)
+    /// `base_model.model.<module>.token_adapter.trainable_tokens_delta`: rows that replace some of the module's weight.
+    case rows(module: String)
+    /// `base_model.model.<tensor>` or `base_model.model.<module>.base_layer.weight`: replaces the base's tensor.
+    case whole(tensor: String)
+    /// What PEFT also writes of a module that was trained in full when it saves the embeddings: the copy again
+    /// (`<module>.modules_to_save.weight`), and the base's weight that it began as (`<module>.original_module.weight`).
+    case savedTwice(tensor: String, isOriginal: Bool)
     /// Anything else, with the PEFT feature it belongs to.
     case unsupported(feature: String)
 
     private static let prefix = "base_model.model."
+    private static let rowsSuffix = ".token_adapter.trainable_tokens_delta"
 
     init(_ name: String) {
         guard name.hasPrefix(AdapterTensorName.prefix) else {
@@ -15,15 +23,27 @@ enum AdapterTensorName: Hashable {
         let path = name.dropFirst(AdapterTensorName.prefix.count)
         if let role = FactorRole.allCases.first(where: { path.hasSuffix($0.suffix) }) {
             self = .factor(module: String(path.dropLast(role.suffix.count)), role)
+        } else if path.hasSuffix(AdapterTensorName.rowsSuffix) {
+            self = .rows(module: String(path.dropLast(AdapterTensorName.rowsSuffix.count)))
+        } else if let feature = AdapterTensorName.feature(of: path) {
+            self = .unsupported(feature: feature)
         } else {
-            self = .unsupported(feature: AdapterTensorName.feature(of: path))
+            let components = path.split(separator: ".", omittingEmptySubsequences: false)
+            let wrappers: Set<Substring> = ["base_layer", "token_adapter", "modules_to_save", "original_module"]
+            let name = components.filter { !wrappers.contains($0) }.joined(separator: ".")
+            if components.contains("modules_to_save") || components.contains("original_module") {
+                self = .savedTwice(tensor: name, isOriginal: components.contains("original_module"))
+            } else {
+                self = .whole(tensor: name)
+            }
         }
     }
 
     /// The name of a module's tensor in the file.
     static func full(module: String, _ role: FactorRole) -> String { prefix + module + role.suffix }
 
-    private static func feature(of path: Substring) -> String {
+    /// The feature that a tensor belongs to, if it is one that cannot be merged.
+    private static func feature(of path: Substring) -> String? {
         let components = path.split(separator: ".", omittingEmptySubsequences: false)
         if let index = components.lastIndex(where: { $0 == "lora_A" || $0 == "lora_B" }) {
             // What follows lora_A or lora_B: an adapter's name where the weights were not saved by save_pretrained().
@@ -34,17 +54,15 @@ enum AdapterTensorName: Hashable {
         }
         for component in components.reversed() {
             switch component {
-            case "lora_embedding_A", "lora_embedding_B": return "LoRA on an embedding"
             case "lora_diag": return "KaSA's singular values (kasa_config)"
             case "lora_velora_embed": return "VeLoRA's projection (velora_config)"
-            case "token_adapter", "trainable_tokens_delta", "trainable_tokens_original":
-                return "trained token embeddings (trainable_token_indices)"
+            case "trainable_tokens_delta", "trainable_tokens_original":
+                return "a part of trainable_token_indices that PEFT does not save"
             case let name where name.hasPrefix("lora_"): return "a LoRA variant's \(name)"
             default: continue
             }
         }
-        if path.hasSuffix(".bias") { return "a whole bias (bias or modules_to_save)" }
-        return "a whole tensor (modules_to_save, or an embedding that was resized)"
+        return nil
     }
 }
 
@@ -54,6 +72,10 @@ enum FactorRole: CaseIterable, Hashable {
     case a
     /// lora_B of a linear layer, [out, r].
     case b
+    /// lora_embedding_A, [r, tokens].
+    case embeddingA
+    /// lora_embedding_B, [width, r].
+    case embeddingB
     /// DoRA's magnitudes, one for each output.
     case magnitude
     /// The bias of lora_B (`lora_bias`), [out].
@@ -64,6 +86,8 @@ enum FactorRole: CaseIterable, Hashable {
         switch self {
         case .a: ".lora_A.weight"
         case .b: ".lora_B.weight"
+        case .embeddingA: ".lora_embedding_A"
+        case .embeddingB: ".lora_embedding_B"
         case .magnitude: ".lora_magnitude_vector"
         case .bias: ".lora_B.bias"
         }

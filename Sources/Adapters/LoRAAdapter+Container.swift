@@ -21,11 +21,31 @@ extension LoRAAdapter {
     public func containerForm(name: String, weight: Double) -> NF4ContainerAdapter {
         NF4ContainerAdapter(
             name: name, weight: weight, configuration: configurationBytes, tensors: weights.tensors,
-            modules: modules.map { module in
-                NF4ContainerAdapter.Module(
-                    name: module.name, rank: module.rank, scaling: module.scaling, fanInFanOut: module.isStoredInOut,
-                    factors: module.tensors.containerForm)
-            })
+            modules: containerModules)
+    }
+
+    /// The modules with all that concerns them, under the container's names.
+    private var containerModules: [NF4ContainerAdapter.Module] {
+        var forms: [NF4ContainerAdapter.Module] = modules.map { module in
+            NF4ContainerAdapter.Module(
+                name: module.name, rank: module.rank, scaling: module.scaling,
+                fanInFanOut: module.kind == .linear && module.isStoredInOut, factors: module.containerFactors)
+        }
+        for change in changes {
+            let factor: NF4ContainerAdapter.Factor
+            switch change.kind {
+            case .lowRank, .bias: continue
+            case .replacement(let tensor, _): factor = .init(role: .wholeTensor, tensor: tensor)
+            case .rows(let tensor, _): factor = .init(role: .trainedRows, tensor: tensor)
+            }
+            let name = change.tensorName.split(separator: ".").dropLast().joined(separator: ".")
+            if let index = forms.firstIndex(where: { $0.name == name }) {
+                forms[index].factors.append(factor)
+            } else {
+                forms.append(.init(name: name, rank: 0, scaling: 0, factors: [factor]))
+            }
+        }
+        return forms
     }
 
     /// Hands the stored bytes of every tensor to `body`, one tensor at a time.
@@ -40,11 +60,13 @@ extension LoRAAdapter {
     }
 }
 
-extension LoRAModule.Tensors {
+extension LoRAModule {
     /// The tensors with their roles, under the container's names.
-    fileprivate var containerForm: [NF4ContainerAdapter.Factor] {
+    fileprivate var containerFactors: [NF4ContainerAdapter.Factor] {
         let factors: [(NF4ContainerAdapter.Role, Int?)] = [
-            (.loraA, a), (.loraB, b), (.loraMagnitudeVector, magnitude), (.loraBBias, bias),
+            (kind == .embedding ? .loraEmbeddingA : .loraA, tensors.a),
+            (kind == .embedding ? .loraEmbeddingB : .loraB, tensors.b), (.loraMagnitudeVector, tensors.magnitude),
+            (.loraBBias, tensors.bias),
         ]
         return factors.compactMap { role, tensor in
             tensor.map { NF4ContainerAdapter.Factor(role: role, tensor: $0) }

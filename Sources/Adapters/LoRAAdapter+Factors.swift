@@ -37,12 +37,54 @@ extension LoRAAdapter {
     /// Reads the low-rank update that a change adds to a tensor, a weight or a bias.
     ///
     /// - Parameter match: One of those that ``match(to:orientation:)`` found.
+    /// - Returns: `nil` for a change that has none.
     /// - Throws: as ``factors(ofModule:placement:)``.
-    public func addedFactors(of match: AdapterMatch) throws -> LowRankFactors {
+    public func addedFactors(of match: AdapterMatch) throws -> LowRankFactors? {
         switch changes[match.change].kind {
         case .lowRank(let module): try factors(ofModule: module, placement: match.placement)
         case .bias(let module): try biasFactors(ofModule: module)
+        case .replacement, .rows: nil
         }
+    }
+
+    /// Whether a change adds to the base's tensor, whatever is there.
+    public func isAddition(_ change: AdapterChange) -> Bool {
+        switch change.kind {
+        case .lowRank(let module): !modules[module].hasMagnitude
+        case .bias: true
+        case .replacement, .rows: false
+        }
+    }
+
+    /// Reads trained rows, widened to float32.
+    ///
+    /// - Parameter tensor: Index among the tensors of the file.
+    /// - Throws: as ``factors(ofModule:placement:)``.
+    public func rowValues(ofTensor tensor: Int) throws -> [Float] { try gathering.values(ofTensor: tensor) }
+
+    /// The error of an element that is NaN or infinite.
+    public func nonFinite(tensor: Int, element: Int) -> AdapterError {
+        .nonFinite(file: weightsFile, tensor: weights.tensors[tensor].name, index: element)
+    }
+
+    /// Whether two tensors of the file are the same, byte for byte.
+    func haveEqualBytes(_ first: Int, _ second: Int) throws -> Bool {
+        guard weights.tensors[first].shape == weights.tensors[second].shape,
+            weights.tensors[first].encoding == weights.tensors[second].encoding
+        else { return false }
+        let byteCount = weights.tensors[first].byteCount(of: .values)
+        let piece = 1 << 20
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 * piece, alignment: 16)
+        defer { buffer.deallocate() }
+        for start in stride(from: 0, to: byteCount, by: piece) {
+            let count = min(piece, byteCount - start)
+            let a = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+            let b = UnsafeMutableRawBufferPointer(rebasing: buffer[piece..<piece + count])
+            try weights.read(.values, ofTensor: first, at: start, into: a)
+            try weights.read(.values, ofTensor: second, at: start, into: b)
+            guard a.elementsEqual(b) else { return false }
+        }
+        return true
     }
 
     /// Reads DoRA's magnitudes of a module, one for each output.
@@ -70,6 +112,10 @@ extension LoRAAdapter {
             return (experts * placement.rank * (inFeatures + outFeatures) + magnitudes) * 4
         case .bias(let index):
             return modules[index].outFeatures * 4
+        case .replacement:
+            return 0
+        case .rows(let tensor, _):
+            return weights.tensors[tensor].elementCount * 4
         }
     }
 }

@@ -31,6 +31,14 @@ public enum LoRAMatchProblem: Hashable, Sendable {
     case unknownOrientation(parameters: [String])
     /// Square experts in an adapter of a PEFT that took all experts for [experts, in, out].
     case oldOrientation(parameters: [String])
+    /// The adapter's factors are for another number of tokens.
+    case vocabulary(name: String, expected: Int, found: Int)
+    /// A trained row that the weight does not have.
+    case noRow(name: String, row: Int, rows: Int)
+    /// `modules_to_save` names the module, and the adapter's file does not have it.
+    case missingCopy(name: String)
+    /// Whole tensors for two tied tensors of the model that are not the same.
+    case tiedDiffer(name: String, other: String)
     /// The weight is no matrix.
     case notAMatrix(name: String, found: [Int])
     /// The tensor's elements are no floating-point numbers.
@@ -40,25 +48,52 @@ public enum LoRAMatchProblem: Hashable, Sendable {
 extension LoRAAdapter {
     /// Finds the tensors of every change among a model's tensors.
     ///
-    /// - Parameter orientation: What is known of the model's classes.
+    /// - Parameters:
+    ///   - orientation: What is known of the model's classes.
+    ///   - tiedHead: The head that is tied to the model's input embedding: what changes it changes that.
     /// - Returns: The matches in the order of ``changes``; a change of fused experts has several where the model has a
-    ///   tensor for each.
-    /// - Throws: ``AdapterError/unmatched(adapter:count:_:)`` with every change that fits no tensor.
+    ///   tensor for each. A whole tensor that the adapter has for both of two tied ones counts once.
+    /// - Throws: ``AdapterError/unmatched(adapter:count:_:)`` with every change that fits no tensor;
+    ///   ``Tensors/FileError`` when the adapter cannot be read.
     public func match(
-        to tensors: [LogicalTensor], orientation: WeightOrientation = WeightOrientation(config: nil)
-    ) throws(AdapterError) -> [AdapterMatch] {
-        let (matches, problems) = examineMatch(to: tensors, orientation: orientation)
+        to tensors: [LogicalTensor], orientation: WeightOrientation = WeightOrientation(config: nil),
+        tiedHead: TiedHead? = nil
+    ) throws -> [AdapterMatch] {
+        var (matches, problems) = examineMatch(to: tensors, orientation: orientation, tiedHead: tiedHead)
+        try dropTwins(from: &matches, &problems)
         guard problems.isEmpty else {
-            throw .unmatched(adapter: directory, count: changes.count, problems)
+            throw AdapterError.unmatched(adapter: directory, count: changes.count, problems)
         }
         return matches
     }
 
     /// Finds the tensors of the changes that fit a model, and what is wrong with the others.
     public func examineMatch(
-        to tensors: [LogicalTensor], orientation: WeightOrientation
+        to tensors: [LogicalTensor], orientation: WeightOrientation, tiedHead: TiedHead? = nil
     ) -> (matches: [AdapterMatch], problems: [LoRAMatchProblem]) {
-        AdapterMatcher(adapter: self, tensors: tensors, orientation: orientation).examine()
+        AdapterMatcher(adapter: self, tensors: tensors, orientation: orientation, tiedHead: tiedHead).examine()
+    }
+
+    /// Of two whole tensors for the same, tied, tensor of the model only the first is needed, if they are equal.
+    private func dropTwins(from matches: inout [AdapterMatch], _ problems: inout [LoRAMatchProblem]) throws {
+        var first: [Int: AdapterMatch] = [:]
+        var kept: [AdapterMatch] = []
+        for match in matches {
+            guard case .replacement(let tensor, _) = changes[match.change].kind else {
+                kept.append(match)
+                continue
+            }
+            guard let twin = first.updateValue(match, forKey: match.tensor),
+                case .replacement(let other, _) = changes[twin.change].kind
+            else {
+                kept.append(match)
+                continue
+            }
+            guard try !haveEqualBytes(other, tensor) else { continue }
+            problems.append(
+                .tiedDiffer(name: changes[match.change].tensorName, other: changes[twin.change].tensorName))
+        }
+        matches = kept
     }
 }
 
@@ -67,7 +102,8 @@ extension LoRAMatchProblem {
     public var subject: String {
         switch self {
         case .noTensor(let name, _), .shape(let name, _, _, _), .notAMatrix(let name, _),
-            .notFloatingPoint(let name, _), .unclearOrientation(let name, _, _), .parameterShape(let name, _, _, _, _):
+            .notFloatingPoint(let name, _), .vocabulary(let name, _, _), .noRow(let name, _, _), .missingCopy(let name),
+            .tiedDiffer(let name, _), .unclearOrientation(let name, _, _), .parameterShape(let name, _, _, _, _):
             name
         case .noBias(let module), .parameterCount(let module, _, _): module
         case .sameShapes(let parameters), .unknownOrientation(let parameters), .oldOrientation(let parameters):
@@ -95,6 +131,26 @@ extension LoRAMatchProblem: CustomStringConvertible {
                 """
         case .shape(let name, let expected, let found, fitsTransposed: false):
             return "\(name): expected \(expected) for what the adapter brings, found \(found)"
+        case .vocabulary(let name, let expected, let found):
+            return """
+                \(name): the adapter was trained with \(expected) tokens, and the model has \(found); give attach-adapter \
+                "vocab_size": \(expected), which resizes it as resize_token_embeddings does
+                """
+        case .noRow(let name, let row, let rows):
+            return """
+                \(name): trainable_token_indices names row \(row), and the model has \(rows) rows; if the vocabulary was \
+                resized in training, give attach-adapter the "vocab_size" it then had
+                """
+        case .missingCopy(let name):
+            return """
+                \(name): modules_to_save in adapter_config.json names its module, but the adapter's file does not have it; \
+                was the adapter saved completely?
+                """
+        case .tiedDiffer(let name, let other):
+            return """
+                \(name): the model ties it to \(other), and the adapter has different tensors for the two; untie the base \
+                model (tie_word_embeddings: false, and a head of its own), or remove one of them from the adapter
+                """
         case .unclearOrientation(let name, let shape, let storedInOut):
             return """
                 \(name): is square (\(shape)), and other weights of this adapter are not stored as fan_in_fan_out (\(storedInOut)) \

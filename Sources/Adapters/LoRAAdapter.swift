@@ -60,15 +60,22 @@ public struct LoRAAdapter: Sendable {
         let document = try LoRAAdapter.parseDocument(configurationBytes, file: configurationFile)
         let configuration = try LoRAConfiguration(document, file: configurationFile)
         let rules = try ModuleRules(configuration, file: configurationFile)
-        var modules: [LoRAModule] = []
+        let tensors = try AdapterTensors(weights.tensors, file: weightsFile)
         var problems: [AdapterTensorProblem] = []
-        for tensors in try ModuleTensors.collect(from: weights.tensors, file: weightsFile) {
+        func noting<Found>(_ body: () throws(AdapterTensorProblems) -> [Found]) -> [Found] {
             do throws(AdapterTensorProblems) {
-                modules.append(try tensors.described(by: rules))
+                return try body()
             } catch {
                 problems += error.all
+                return []
             }
         }
+        let modules = tensors.modules.flatMap { module in
+            noting { () throws(AdapterTensorProblems) in [try module.described(by: rules)] }
+        }
+        let others =
+            noting { () throws(AdapterTensorProblems) in try tensors.replacements(rules) }
+            + noting { () throws(AdapterTensorProblems) in try tensors.trainedRows(rules) }
         guard problems.isEmpty else { throw AdapterError.inconsistentTensors(file: weightsFile, problems) }
 
         self.configurationBytes = configurationBytes
@@ -78,7 +85,7 @@ public struct LoRAAdapter: Sendable {
         self.configuration = configuration
         self.weights = weights
         self.modules = modules
-        changes = modules.enumerated().flatMap { $0.element.changes(at: $0.offset) }
+        changes = others + modules.enumerated().flatMap { $0.element.changes(at: $0.offset) }
     }
 
     static func readConfiguration(_ path: FilePath) throws -> [UInt8] {

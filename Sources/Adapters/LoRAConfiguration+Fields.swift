@@ -30,9 +30,9 @@ extension LoRAConfiguration {
         ("lora_alpha", .read),
         ("lora_dropout", .ignored),
         ("fan_in_fan_out", .read),
-        ("bias", .refused(feature: "trained biases", inactive: "none")),
+        ("bias", .read),
         ("use_rslora", .read),
-        ("modules_to_save", .refused(feature: "modules trained in full")),
+        ("modules_to_save", .read),
         ("init_lora_weights", .read),
         ("layers_to_transform", .read),
         ("layers_pattern", .read),
@@ -41,7 +41,7 @@ extension LoRAConfiguration {
         ("megatron_config", .refused(feature: "Megatron's parallel layers")),
         // The name of a Python module, used with megatron_config only.
         ("megatron_core", .ignored),
-        ("trainable_token_indices", .refused(feature: "trained token embeddings")),
+        ("trainable_token_indices", .read),
         // The four that follow describe an initialization; init_lora_weights says whether it took place.
         ("loftq_config", .ignored),
         ("eva_config", .ignored),
@@ -75,8 +75,7 @@ extension LoRAConfiguration {
                 wayOut: "it chooses among adapters for each token and cannot be merged; serve it unmerged")
         ),
         ("kasa_config", .refused(feature: "KaSA")),
-        // Ties trained embeddings and saved modules, each of which shows in the tensors of the file.
-        ("ensure_weight_tying", .ignored),
+        ("ensure_weight_tying", .read),
         // PEFT 0.2 and before: whether to merge when switched to evaluation.
         ("merge_weights", .ignored),
     ]

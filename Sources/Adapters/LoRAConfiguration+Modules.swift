@@ -65,6 +65,21 @@ package struct ModuleRules {
     /// Whether weights of linear layers are stored [in, out].
     var fanInFanOut: Bool { configuration.fanInFanOut }
 
+    /// Whether a tensor belongs to a module that was trained in full.
+    func savesModule(of tensor: String) -> Bool { configuration.savesModule(of: tensor) }
+
+    /// The rows of a module's weight that `trainable_token_indices` names.
+    func tokenIndices(of module: String) -> [Int]? {
+        switch configuration.trainableTokenIndices {
+        case .ofEmbedding(let rows): rows
+        case .ofModules(let modules):
+            // The most exact name, should several fit.
+            modules.filter { module == $0.key || module.hasSuffix("." + $0.key) }.max { $0.key.count < $1.key.count }?
+                .value
+        case nil: nil
+        }
+    }
+
     /// Entries of `target_parameters`.
     var targetParameters: [String] { configuration.targetParameters }
 
@@ -101,6 +116,16 @@ package struct ModuleRules {
             return .layer(nil, expected: wanted)
         }
         return wanted.contains(layer) ? nil : .layer(layer, expected: wanted)
+    }
+}
+
+extension LoRAConfiguration {
+    /// Whether `modules_to_save` names the module that a tensor belongs to, or one that contains it.
+    func savesModule(of tensor: String) -> Bool {
+        guard !modulesToSave.isEmpty else { return false }
+        let components = tensor.split(separator: ".")
+        let paths = components.indices.dropFirst().map { components[..<$0].joined(separator: ".") }
+        return modulesToSave.contains { name in paths.contains { $0 == name || $0.hasSuffix("." + name) } }
     }
 }
 

@@ -23,6 +23,14 @@ extension LoRAConfiguration {
         fanInFanOut = try reader.optional("fan_in_fan_out", "true or false") { $0.bool } ?? false
         useDoRA = try reader.optional("use_dora", "true or false") { $0.bool } ?? false
         loraBias = try reader.optional("lora_bias", "true or false") { $0.bool } ?? false
+        modulesToSave = try reader.optional("modules_to_save", "a list of module names") { $0.strings } ?? []
+        trainableTokenIndices = try reader.optional(
+            "trainable_token_indices", "a list of row indices, or an object from module names to such lists"
+        ) { $0.tokenIndices }
+        ensureWeightTying = try reader.optional("ensure_weight_tying", "true or false") { $0.bool } ?? false
+        _ = try reader.optional("bias", "\"none\", \"all\" or \"lora_only\"") { field in
+            field.string.flatMap { ["none", "all", "lora_only"].contains($0) ? $0 : nil }
+        }
         rankPattern = try reader.pattern("rank_pattern", "a positive integer") { $0.positiveInt }
         alphaPattern = try reader.pattern("alpha_pattern", "a number") { $0.finiteDouble }
         targetParameters = try reader.optional("target_parameters", "a list of parameter names") { $0.stringList } ?? []
@@ -123,6 +131,21 @@ extension JSONValue {
         guard let array else { return int.map { [$0] } }
         let integers = array.compactMap(\.int)
         return integers.count == array.count ? integers : nil
+    }
+
+    /// Rows, or rows of modules.
+    fileprivate var tokenIndices: TokenIndices? {
+        func rows(_ value: JSONValue) -> [Int]? {
+            guard value.array != nil, let rows = value.integers, rows.allSatisfy({ $0 >= 0 }) else { return nil }
+            return rows
+        }
+        guard let object else { return rows(self).map { .ofEmbedding($0) } }
+        var modules: [String: [Int]] = [:]
+        for (name, value) in object {
+            guard let rows = rows(value) else { return nil }
+            modules[name] = rows
+        }
+        return .ofModules(modules)
     }
 
     /// One string or a list of them.

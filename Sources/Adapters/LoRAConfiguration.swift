@@ -18,6 +18,12 @@ public struct LoRAConfiguration: Hashable, Sendable {
     public let useDoRA: Bool
     /// Whether lora_B has a bias, which is scaled and added to the base's.
     public let loraBias: Bool
+    /// Modules that were trained in full, as names or ends of paths.
+    public let modulesToSave: [String]
+    /// Rows of embeddings that were trained.
+    public let trainableTokenIndices: TokenIndices?
+    /// Whether what was trained of tied embeddings stays tied.
+    public let ensureWeightTying: Bool
     /// Parameters that no module's `weight` is, as paths or ends of them: the fused experts of a layer.
     public let targetParameters: [String]
     /// What the adapter was trained on; `nil` when PEFT chose by architecture.
@@ -41,6 +47,14 @@ public struct LoRAConfiguration: Hashable, Sendable {
 public struct PatternOverride<Value: Hashable & Sendable>: Hashable, Sendable {
     public let pattern: String
     public let value: Value
+}
+
+/// Rows of embeddings that were trained, one by one.
+public enum TokenIndices: Hashable, Sendable {
+    /// Rows of the input embedding.
+    case ofEmbedding([Int])
+    /// Rows of modules, by names or ends of paths.
+    case ofModules([String: [Int]])
 }
 
 /// A choice of modules.

@@ -15,8 +15,8 @@ public struct LoRAModule: Hashable, Sendable {
     public let alpha: Double
     /// alpha / rank, or alpha / √rank with rsLoRA. PEFT multiplies float32 products by it, as a float32.
     public let scaling: Double
-    /// Whether the configuration says that the weight is stored [in, out], as that of a `Conv1D` (`fan_in_fan_out`), in
-    /// place of [out, in]. The model may show that it is not.
+    /// Whether the weight is stored [in, out], in place of [out, in]: that of an embedding is ([tokens, width]), and that of a
+    /// `Conv1D` if the configuration is right (`fan_in_fan_out`). The model may show that it is not.
     public let isStoredInOut: Bool
     /// The module's tensors in the adapter's file.
     public let tensors: Tensors
@@ -27,6 +27,9 @@ public struct LoRAModule: Hashable, Sendable {
         case linear
         /// A weight [out, in, kernel…].
         case convolution(kernel: [Int])
+        /// An embedding's weight [tokens, width]: lora_A is lora_embedding_A [rank, tokens], lora_B is lora_embedding_B
+        /// [width, rank].
+        case embedding
         /// A parameter that `target_parameters` names.
         case parameter(WrappedParameter)
     }

@@ -3,37 +3,14 @@ import Tensors
 
 /// The tensors of one module's low-rank update in an adapter's file.
 struct ModuleTensors {
-    /// A tensor of the file.
-    struct Entry {
-        let index: Int
-        let tensor: LogicalTensor
-    }
+    typealias Entry = AdapterTensors.Entry
 
     let module: String
-    private let entries: [FactorRole: Entry]
+    let entries: [FactorRole: Entry]
 
     subscript(role: FactorRole) -> Entry? { entries[role] }
 
-    /// Brings together what belongs to each module of a file, in the file's order.
-    ///
-    /// - Throws: ``AdapterError/unsupportedTensors(file:_:)`` for anything that is no part of a low-rank update.
-    static func collect(from tensors: [LogicalTensor], file: FilePath) throws(AdapterError) -> [ModuleTensors] {
-        guard !tensors.isEmpty else { throw .empty(file: file) }
-        var entries: [String: [FactorRole: Entry]] = [:]
-        var order: [String] = []
-        var unsupported: [UnsupportedTensor] = []
-        for (index, tensor) in tensors.enumerated() {
-            switch AdapterTensorName(tensor.name) {
-            case .factor(let module, let role):
-                if entries[module] == nil { order.append(module) }
-                entries[module, default: [:]][role] = Entry(index: index, tensor: tensor)
-            case .unsupported(let feature):
-                unsupported.append(UnsupportedTensor(name: tensor.name, feature: feature))
-            }
-        }
-        guard unsupported.isEmpty else { throw .unsupportedTensors(file: file, unsupported) }
-        return order.map { ModuleTensors(module: $0, entries: entries[$0] ?? [:]) }
-    }
+    private var isEmbedding: Bool { self[.embeddingA] != nil || self[.embeddingB] != nil }
 
     /// The module as its tensors and the configuration describe it.
     ///
@@ -44,7 +21,7 @@ struct ModuleTensors {
             throw AdapterTensorProblems(.unwantedModule(module: module, objection))
         }
         let (a, b) = try factors()
-        let malformed = entries.values.sorted { $0.index < $1.index }.compactMap { problem(of: $0) }
+        let malformed = entries.values.sorted { $0.index < $1.index }.compactMap(\.encodingProblem)
         guard malformed.isEmpty else { throw AdapterTensorProblems(malformed) }
         let kernel = try kernel(a, b)
         let rank = a.tensor.shape[0]
@@ -68,12 +45,13 @@ struct ModuleTensors {
         try check(
             .magnitude, isOn: rules.usesDoRA, field: "use_dora",
             shape: kernel.isEmpty ? [outFeatures] : [1, outFeatures] + ones)
-        try check(.bias, isOn: rules.hasLoRABias, field: "lora_bias", shape: [outFeatures])
+        try check(.bias, isOn: rules.hasLoRABias && !isEmbedding, field: "lora_bias", shape: [outFeatures])
         return LoRAModule(
-            name: module, kind: kernel.isEmpty ? .linear : .convolution(kernel: kernel), rank: rank,
+            name: module, kind: isEmbedding ? .embedding : kernel.isEmpty ? .linear : .convolution(kernel: kernel),
+            rank: rank,
             inFeatures: a.tensor.shape[1], outFeatures: outFeatures,
             alpha: rules.alpha(of: module), scaling: rules.scaling(of: module, rank: rank),
-            isStoredInOut: rules.fanInFanOut && kernel.isEmpty,
+            isStoredInOut: isEmbedding || rules.fanInFanOut && kernel.isEmpty,
             tensors: LoRAModule.Tensors(
                 a: a.index, b: b.index, magnitude: self[.magnitude]?.index, bias: self[.bias]?.index))
     }
@@ -129,25 +107,19 @@ struct ModuleTensors {
     }
 
     private func factors() throws(AdapterTensorProblems) -> (a: Entry, b: Entry) {
-        switch (self[.a], self[.b]) {
-        case (let a?, let b?): return (a, b)
-        case (_, nil): throw missing(.b)
-        case (nil, _): throw missing(.a)
+        if isEmbedding, let factor = self[.a] ?? self[.b], let other = self[.embeddingA] ?? self[.embeddingB] {
+            throw AdapterTensorProblems(.repeated(first: other.tensor.name, second: factor.tensor.name))
         }
+        let roles: (a: FactorRole, b: FactorRole) = isEmbedding ? (.embeddingA, .embeddingB) : (.a, .b)
+        guard let a = self[roles.a] else { throw missing(roles.a) }
+        guard let b = self[roles.b] else { throw missing(roles.b) }
+        return (a, b)
     }
 
     private func missing(_ role: FactorRole) -> AdapterTensorProblems {
         let present = entries.values.min { $0.index < $1.index }?.tensor.name ?? module
         return AdapterTensorProblems(
             .missingFactor(present: present, missing: AdapterTensorName.full(module: module, role)))
-    }
-
-    private func problem(of entry: Entry) -> AdapterTensorProblem? {
-        let tensor = entry.tensor
-        guard let dtype = tensor.encoding.denseDType, [.f32, .f16, .bf16].contains(dtype) else {
-            return .encoding(tensor: tensor.name, found: tensor.encoding)
-        }
-        return nil
     }
 
     /// A vector that a field of the configuration asks for must be there, and must not be there without it.

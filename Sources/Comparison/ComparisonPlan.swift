@@ -25,19 +25,21 @@ struct ComparisonPlan: Sendable {
         adapter = try options.adapter.map { path in
             guard a.kind == .model else { throw ComparisonError.adapterAsBase(a.path) }
             let adapter = try LoRAAdapter(directory: path)
-            if let module = adapter.modules.first(where: \.hasMagnitude) {
-                throw ComparisonError.notAdditive(adapter: path, module: module.name, feature: "DoRA (use_dora)")
+            if let change = adapter.changes.first(where: { !adapter.isAddition($0) }) {
+                throw ComparisonError.notAdditive(adapter: path, tensor: change.tensorName, feature: change.feature)
             }
             if !adapter.configuration.layerReplication.isEmpty {
                 throw ComparisonError.notAdditive(
-                    adapter: path, module: "the model", feature: "copied layers (layer_replication)")
+                    adapter: path, tensor: "the model", feature: "copied layers (layer_replication)")
             }
             let renamed = zip(a.reader.tensors, names.a).map { tensor, name in
                 LogicalTensor(name: name, shape: tensor.shape, encoding: tensor.encoding)
             }
+            let config = a.configuration.flatMap { $0["tie_word_embeddings"]?.bool }
+            let tied = TiedHead(renamed, tiesEmbeddings: config)
             // The pairs begin with the tensors of a, in their order.
             let orientation = WeightOrientation(configuration: a.configuration)
-            for match in try adapter.match(to: renamed, orientation: orientation) {
+            for match in try adapter.match(to: renamed, orientation: orientation, tiedHead: tied) {
                 pairs[match.tensor].changes.append(match)
             }
             return adapter

@@ -58,6 +58,61 @@ import Testing
             try problems([], pair + [StoredTensor(name, [5])]) == [.unannounced(tensor: name, field: "use_dora")])
     }
 
+    private let delta = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"
+
+    @Test func trainedRowsGoWithTheirIndices() throws {
+        let rows = StoredTensor(delta, [2, 3], values: [1, 2, 3, 4, 5, 6])
+        let pair = TemporaryDirectory.modulePair()
+        let forms: [JSONValue] = [[7, 4], ["embed_tokens": [7, 4], "lm_head": [1]]]
+        for indices in forms {
+            let directory = try TemporaryDirectory.adapter([("trainable_token_indices", indices)], pair + [rows])
+            let adapter = try LoRAAdapter(testing: directory.path)
+            let expected = AdapterChange.Kind.rows(tensor: 2, indices: [7, 4])
+            #expect(adapter.changes.contains { $0.kind == expected && $0.tensorName == "model.embed_tokens.weight" })
+            #expect(try adapter.rowValues(ofTensor: 2) == [1, 2, 3, 4, 5, 6])
+        }
+        #expect(
+            try problems([("trainable_token_indices", [7])], pair + [rows])
+                == [.rowCount(tensor: delta, expected: 1, found: [2, 3])])
+        #expect(
+            try problems([("trainable_token_indices", [7, 7])], pair + [rows]) == [.repeatedIndices(tensor: delta)])
+        #expect(
+            try problems([], pair + [rows]) == [.unannounced(tensor: delta, field: "trainable_token_indices")])
+    }
+
+    @Test func wholeTensorsReplaceThoseOfTheBase() throws {
+        let head = StoredTensor("base_model.model.lm_head.weight", [4, 3])
+        let layer = StoredTensor("base_model.model.model.layers.0.q_proj.base_layer.bias", .bf16, [5])
+        let pair = TemporaryDirectory.modulePair()
+        let directory = try TemporaryDirectory.adapter([("modules_to_save", ["lm_head"])], pair + [head, layer])
+        let adapter = try LoRAAdapter(testing: directory.path)
+        #expect(
+            adapter.changes.map(\.tensorName)
+                == ["lm_head.weight", "model.layers.0.q_proj.bias", "model.layers.0.q_proj.weight"])
+        #expect(adapter.changes[0].kind == .replacement(tensor: 2, isCopy: true))
+        #expect(adapter.changes[1].kind == .replacement(tensor: 3, isCopy: false))
+
+        let twice = StoredTensor("base_model.model.model.layers.0.q_proj.bias", [5])
+        #expect(
+            try problems([], pair + [layer, twice]) == [.repeated(first: layer.name, second: twice.name)])
+        let integers = StoredTensor("base_model.model.lm_head.weight", .i8, [4, 3])
+        #expect(
+            try problems([], pair + [integers]) == [.encoding(tensor: integers.name, found: .dense(.i8))])
+    }
+
+    @Test func embeddingsHaveFactorsOfTheirOwnKind() throws {
+        let names = ["A", "B"].map { "base_model.model.model.embed_tokens.lora_embedding_\($0)" }
+        let factors = [StoredTensor(names[0], [2, 7]), StoredTensor(names[1], [3, 2])]
+        let directory = try TemporaryDirectory.adapter([], factors)
+        let module = try LoRAAdapter(testing: directory.path).modules[0]
+        #expect(module.kind == .embedding)
+        #expect(module.weightShape == [7, 3])
+        #expect(try problems([], [factors[0]]) == [.missingFactor(present: names[0], missing: names[1])])
+        let linear = StoredTensor("base_model.model.model.embed_tokens.lora_A.weight", [2, 7])
+        #expect(
+            try problems([], factors + [linear]) == [.repeated(first: names[0], second: linear.name)])
+    }
+
     @Test func biasesGoWithLoRABias() throws {
         let name = "base_model.model.model.layers.0.q_proj.lora_B.bias"
         let pair = TemporaryDirectory.modulePair()
@@ -75,14 +130,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("base_model.model.model.embed_tokens.lora_embedding_A", "embedding"),
-        ("base_model.model.model.embed_tokens.lora_embedding_B", "embedding"),
+        ("base_model.model.model.embed_tokens.token_adapter.trainable_tokens_original", "trainable_token_indices"),
         ("base_model.model.x.lora_diag", "KaSA"),
         ("base_model.model.x.lora_velora_embed", "VeLoRA"),
         ("base_model.model.x.lora_something_new", "lora_something_new"),
-        ("base_model.model.lm_head.weight", "modules_to_save"),
-        ("base_model.model.x.q_proj.bias", "bias"),
-        ("base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta", "trainable_token_indices"),
         ("base_model.model.x.lora_A.default.weight", "adapter's name (default)"),
         ("base_model.model.x.lora_B.my_run.weight", "adapter's name (my_run)"),
         ("model.layers.0.q_proj.lora_A.weight", "not a name that PEFT gives"),
@@ -99,7 +150,7 @@ import Testing
     }
 
     @Test func longListsAreCut() throws {
-        let tensors = (0..<20).map { StoredTensor("base_model.model.layers.\($0).mlp.weight", [1, 1]) }
+        let tensors = (0..<20).map { StoredTensor("base_model.model.layers.\($0).mlp.lora_diag", [1, 1]) }
         let text = "\(try #require(try failure([], tensors)))"
         #expect(text.contains("and 12 more"))
         #expect(text.split(separator: "\n").count == 10)

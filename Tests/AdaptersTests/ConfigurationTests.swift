@@ -46,10 +46,7 @@ import Testing
 
     @Test(
         arguments: [
-            ("bias", "all", "trained biases"), ("bias", "lora_only", "trained biases"),
-            ("modules_to_save", ["lm_head"], "modules trained in full"),
             ("megatron_config", ["tensor_model_parallel_size": 2], "Megatron"),
-            ("trainable_token_indices", [1, 2], "token embeddings"),
             ("velora_config", ["num_groups": 64], "VeLoRA"),
             ("alora_invocation_tokens", [5, 6], "aLoRA"),
             ("use_qalora", true, "QALoRA"),
@@ -80,9 +77,9 @@ import Testing
 
     @Test func everyRefusedFieldIsTested() {
         let tested = Set([
-            "bias", "modules_to_save", "megatron_config", "trainable_token_indices", "velora_config",
-            "alora_invocation_tokens", "use_qalora", "monteclora_config",
-            "use_bdlora", "arrow_config", "kasa_config",
+            "megatron_config", "velora_config", "alora_invocation_tokens", "use_qalora", "monteclora_config",
+            "use_bdlora",
+            "arrow_config", "kasa_config",
         ])
         let refused = LoRAConfiguration.fields.compactMap { field -> String? in
             if case .refused = field.treatment { field.key } else { nil }
@@ -105,7 +102,7 @@ import Testing
             ("revision", "main"), ("inference_mode", true), ("lora_dropout", 0.1),
             ("megatron_core", "my.core"), ("loftq_config", ["loftq_bits": 4]), ("eva_config", ["rho": 2.0]),
             ("corda_config", ["verbose": false]), ("lora_ga_config", ["direction": "ArB2r"]), ("qalora_group_size", 32),
-            ("runtime_config", ["ephemeral_gpu_offload": true]), ("ensure_weight_tying", true), ("merge_weights", true),
+            ("runtime_config", ["ephemeral_gpu_offload": true]), ("merge_weights", true),
             ("init_lora_weights", false), ("init_lora_weights", "gaussian"), ("init_lora_weights", "eva"),
             ("init_lora_weights", "orthogonal"), ("init_lora_weights", "mica"), ("novel_and_off", false),
             ("novel_and_none", nil), ("novel_and_empty", []),
@@ -122,6 +119,9 @@ import Testing
             ("rank_pattern", ["q_proj": "4"]), ("alpha_pattern", ["q_proj": true]), ("target_modules", 3),
             ("target_modules", ["q_proj", 3]), ("exclude_modules", ["a": 1]), ("layers_to_transform", "0"),
             ("layers_to_transform", [0, 1.5]), ("layers_pattern", 3), ("base_model_name_or_path", 3),
+            ("bias", "some"), ("modules_to_save", [1]), ("trainable_token_indices", [-1]),
+            ("trainable_token_indices", ["embed_tokens": "all"]), ("use_dora", 1), ("lora_bias", "yes"),
+            ("ensure_weight_tying", 1),
             ("target_parameters", "experts.gate_up_proj"), ("target_parameters", [1]), ("peft_version", 0.21),
             ("layer_replication", [0, 4]), ("layer_replication", [[0, 4, 5]]), ("layer_replication", [[3, 3]]),
             ("layer_replication", [[-1, 2]]), ("layer_replication", "0-4"),

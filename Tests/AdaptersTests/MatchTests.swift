@@ -15,7 +15,7 @@ import Testing
         do {
             _ = try adapter.match(to: tensors)
             return ([], "")
-        } catch {
+        } catch let error as AdapterError {
             guard case .unmatched(directory.path, adapter.changes.count, let problems) = error else {
                 Issue.record("\(error)")
                 return ([], "")

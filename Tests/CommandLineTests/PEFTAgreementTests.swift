@@ -1,12 +1,12 @@
 import Foundation
 import LosslessJSON
+import TestSupport
 import Testing
 
 /// Merges beside those that PEFT and bitsandbytes made of the same files: of linear layers in every encoding
 /// (Tests/Fixtures/merges), and of convolutions, `Conv1D`, experts and other shapes (Tests/Fixtures/adapter-shapes).
 @Suite struct PEFTAgreementTests {
-    private static let fixtures = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures")
+    private static let fixtures = PackageFiles.root.appendingPathComponent("Tests/Fixtures")
 
     private struct Case: CustomTestStringConvertible {
         let folder: String
@@ -46,11 +46,11 @@ import Testing
         }
     }
 
-    @Test func nearestWithFreshScalesIsPEFTsMerge() throws {
-        var codes = 0
-        var different = 0
-        let cases = try PEFTAgreementTests.cases("merge-in-4bit")
-        #expect(cases.count >= 9)
+    /// Compares every tensor that PEFT merged with ours.
+    private func agreement(_ op: String, cases count: Int) throws -> MergeAgreement {
+        var agreement = MergeAgreement()
+        let cases = try PEFTAgreementTests.cases(op)
+        #expect(cases.count >= count)
         for item in cases {
             let actual = try item.converted(in: try Workspace())
             try item.expectUntouched(actual)
@@ -58,69 +58,17 @@ import Testing
             #expect(!expected.tensors.isEmpty)
             for (name, tensor) in expected.tensors {
                 let ours = try #require(actual[name], "\(item): \(name)")
-                if name.contains("quant_state") {
-                    try expectSameState(ours, tensor, "\(item): \(name)")
-                    continue
-                }
-                #expect(ours.dtype == tensor.dtype && ours.shape == tensor.shape, "\(item): \(name)")
-                if tensor.dtype == "U8", !name.hasSuffix("absmax") {
-                    codes += tensor.codes.count
-                    different += differences(ours.codes, tensor.codes)
-                } else if name.hasSuffix("absmax"), tensor.dtype == "F32" {
-                    // The order of additions inside B·A moves the largest value of a block by its last bits.
-                    #expect(
-                        zip(ours.floats, tensor.floats).allSatisfy { abs($0 - $1) <= 1e-6 * abs($1) + 1e-9 },
-                        "\(item): \(name)")
-                } else if name.hasSuffix("absmax") {
-                    #expect(
-                        differences(Array(ours.data), Array(tensor.data)) * 100 <= tensor.data.count, "\(item): \(name)"
-                    )
-                } else {
-                    #expect(ours == tensor, "\(item): \(name)")
-                }
+                try agreement.compare(ours, with: tensor, named: name, "\(item): \(name)")
             }
         }
-        #expect(codes > 100_000)
-        #expect(different * 100_000 <= codes, "\(different) of \(codes) codes differ")
+        return agreement
     }
 
-    /// Quant states are equal but for the last bits of the mean behind `nested_offset`.
-    private func expectSameState(
-        _ ours: StoredTensors.Tensor, _ theirs: StoredTensors.Tensor, _ place: String
-    ) throws {
-        var ourState = try JSONValue(parsing: ours.data)
-        var theirState = try JSONValue(parsing: theirs.data)
-        if let a = ourState["nested_offset"]?.double, let b = theirState["nested_offset"]?.double {
-            #expect(abs(a - b) <= 2e-7 * abs(b), "\(place)")
-        }
-        ourState["nested_offset"] = nil
-        theirState["nested_offset"] = nil
-        #expect(ourState == theirState, "\(place)")
+    @Test func nearestWithFreshScalesIsPEFTsMerge() throws {
+        try agreement("merge-in-4bit", cases: 9).expectAgreement(codes: 100_000, values: -1)
     }
 
     @Test func dequantizeMergeIsPEFTsMerge() throws {
-        var elements = 0
-        var different = 0
-        let cases = try PEFTAgreementTests.cases("dequantize-merge")
-        #expect(cases.count >= 20)
-        for item in cases {
-            let actual = try item.converted(in: try Workspace())
-            try item.expectUntouched(actual)
-            let expected = try StoredTensors(item.url("expected"))
-            for (name, tensor) in expected.tensors {
-                let ours = try #require(actual[name], "\(item): \(name)")
-                #expect(ours.dtype == tensor.dtype && ours.shape == tensor.shape, "\(item): \(name)")
-                if tensor.dtype == "F32" {
-                    #expect(
-                        zip(ours.floats, tensor.floats).allSatisfy { abs($0 - $1) <= 2e-6 * max(abs($1), 0.05) },
-                        "\(item): \(name)")
-                } else {
-                    elements += tensor.floats.count
-                    different += differences(ours.floats, tensor.floats)
-                }
-            }
-        }
-        #expect(elements > 100_000)
-        #expect(different * 100_000 <= elements, "\(different) of \(elements) values differ")
+        try agreement("dequantize-merge", cases: 20).expectAgreement(codes: -1, values: 100_000)
     }
 }

@@ -1,8 +1,8 @@
 import Tensors
 
 extension ModelConfig {
-    /// The config of a model with these tensors: with the right `quantization_config`, or without one, and with the
-    /// dtype of its weights.
+    /// The config of a model with these tensors: with the right `quantization_config`, or without one, with the dtype of its
+    /// weights, and with the vocabulary of its embeddings.
     ///
     /// When the 4-bit tensors are not those that transformers would choose, `llm_int8_skip_modules` names the others, so
     /// that the model loads as it is.
@@ -16,8 +16,9 @@ extension ModelConfig {
             // A quantization that we cannot decode is passed through, and so must be what describes it.
             ? (foreignQuantization == nil ? removingQuantization() : self)
             : describingQuantization(tensors, quantized, original)
-        guard let dtype = mainDType(tensors), described.dtype != dtype else { return described }
-        return described.settingDType(dtype)
+        let resized = original.map { described.describingVocabulary(tensors, original: $0) } ?? described
+        guard let dtype = mainDType(tensors), resized.dtype != dtype else { return resized }
+        return resized.settingDType(dtype)
     }
 
     private func describingQuantization(

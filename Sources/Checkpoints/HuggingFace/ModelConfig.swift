@@ -161,7 +161,7 @@ extension ModelConfig {
     }
 
     /// Where multi-modal models keep the configs of their parts.
-    private static let nestedConfigs = [
+    static let nestedConfigs = [
         "text_config", "vision_config", "audio_config", "llm_config", "language_config", "thinker_config",
     ]
 

@@ -12,6 +12,8 @@ public struct NF4ContainerAdapter: Hashable, Sendable {
         case loraBBias = 5
         /// A whole tensor that replaces the base's (`modules_to_save`).
         case wholeTensor = 6
+        /// Rows that replace some of the module's weight (`trainable_token_indices`).
+        case trainedRows = 7
     }
 
     /// A tensor of a module, by its index in the adapter's ``NF4ContainerAdapter/tensors``.

@@ -51,7 +51,7 @@ struct ExplanationBuilder {
     /// The module whose update a tensor should hold.
     private func module(of pair: TensorPair) -> LoRAModule? {
         guard let change = pair.changes.first, let adapter = plan.adapter else { return nil }
-        return adapter.modules[adapter.module(ofChange: change.change)]
+        return adapter.changes[change.change].module.map { adapter.modules[$0] }
     }
 
     private func withoutUpdate(_ index: Int) -> TensorExplanation {
@@ -93,7 +93,9 @@ struct ExplanationBuilder {
             case .asConfigured(let match):
                 return explanation(
                     pair, .otherModule, judge: draft.judge,
-                    otherModule: plan.adapter.map { $0.modules[$0.module(ofChange: match.change)].name },
+                    otherModule: plan.adapter.flatMap { adapter in
+                        adapter.changes[match.change].module.map { adapter.modules[$0].name }
+                    },
                     otherFit: found.fit)
             }
         }
@@ -120,14 +122,5 @@ struct ExplanationBuilder {
                 rest.flatMap { limit > 0 ? ($0 / limit).squareRoot() : $0 == 0 ? 0 : nil }
             },
             keptIfNearest: judge.flatMap { $0.sums.nearest.ratio(of: $0.sums) })
-    }
-}
-
-extension LoRAAdapter {
-    /// The module that a change belongs to.
-    fileprivate func module(ofChange index: Int) -> Int {
-        switch changes[index].kind {
-        case .lowRank(let module), .bias(let module): module
-        }
     }
 }

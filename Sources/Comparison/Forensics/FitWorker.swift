@@ -166,10 +166,10 @@ private struct LevelSteps {
 
 extension LoRAAdapter {
     /// The factors that a hypothesis speaks of.
-    fileprivate func factors(_ hypothesis: UpdateHypothesis) throws -> LowRankFactors {
+    fileprivate func factors(_ hypothesis: UpdateHypothesis) throws -> LowRankFactors? {
         switch hypothesis {
         case .asConfigured(let match): try addedFactors(of: match)
-        case .transposed(let match): try addedFactors(of: match).transposed
+        case .transposed(let match): try addedFactors(of: match)?.transposed
         }
     }
 }

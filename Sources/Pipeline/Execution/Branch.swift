@@ -16,7 +16,9 @@ struct Branch: Sendable {
     /// Tells the writers the offset of a tensor's double-quantized scales, if they were made in this pass.
     func setOffsets(from run: MemberRun, ofTensor tensor: Int) throws {
         for (output, writer) in zip(plan.model.outputs, writers) {
-            guard let producer = output.offsetProducers[tensor], let offset = run.facts[producer].scaleOffset
+            // Some tensors come into being after an output.
+            guard tensor < output.tensors.count, let producer = output.offsetProducers[tensor],
+                let offset = run.facts[producer].scaleOffset
             else { continue }
             try writer.setDoubleQuantizationOffset(offset, ofTensor: tensor)
         }

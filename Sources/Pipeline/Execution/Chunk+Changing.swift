@@ -21,7 +21,8 @@ extension Chunk {
     /// Whether the elements stand as they were loaded.
     private var isInput: Bool { parts.dense == baseParts.dense && parts.codes == baseParts.codes }
 
-    private func decodeBase() {
+    /// Makes ``base`` meaningful.
+    func decodeBase() {
         guard !isBaseDecoded else { return }
         decode(baseParts, input.encoding, into: base)
         isBaseDecoded = true
@@ -114,17 +115,19 @@ extension Chunk {
 // MARK: - Figures
 
 extension Chunk {
-    /// The ranges of the granules in hand, counted from the chunk's start.
-    var granules: [Range<Int>] {
+    /// The ranges of the granules of the first elements in hand, counted from the chunk's start.
+    func granules(of count: Int) -> [Range<Int>] {
         stride(from: 0, to: count, by: granule).map { $0..<min($0 + granule, count) }
     }
 
     /// The error sums of each granule: the elements as they are now against the input plus all updates merged so far.
-    func errorSums() -> [ErrorSums] {
+    ///
+    /// - Parameter count: How many of the elements in hand count.
+    func errorSums(of count: Int) -> [ErrorSums] {
         let update = hasUpdate ? UnsafePointer(update) : nil
         if case .dense(.f64) = input.encoding {
             let written = values
-            return granules.map { granule in
+            return granules(of: count).map { granule in
                 ErrorSums(
                     base: base64 + granule.lowerBound, update: update.map { $0 + granule.lowerBound },
                     written: written + granule.lowerBound, count: granule.count)
@@ -132,7 +135,7 @@ extension Chunk {
         }
         let base = measuredBase
         let written = isDecoded ? .values(UnsafePointer(current)) : undecoded(parts, encoding) ?? .values(values)
-        return granules.map { granule in
+        return granules(of: count).map { granule in
             ErrorSums(
                 base: base.dropFirst(granule.lowerBound), update: update.map { $0 + granule.lowerBound },
                 written: written.dropFirst(granule.lowerBound), count: granule.count)
@@ -179,7 +182,7 @@ extension Chunk {
     }
 
     private func sumsOfOwnScales(blocksize: Int) -> [Observation] {
-        granules.map { granule in
+        granules(of: count).map { granule in
             let first = granule.lowerBound / blocksize
             let blocks = (granule.count + blocksize - 1) / blocksize
             var sum = 0.0

@@ -3,18 +3,25 @@ import Quantization
 import Tensors
 
 extension Chunk {
-    /// Reads a range of a tensor, for any number of branches. Values are decoded when they are first asked for.
+    /// Reads a range of a tensor, for any number of branches. Values are decoded when they are first asked for; those beyond
+    /// the tensor's end are zeros.
     func load(_ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int) throws {
         input = reader.tensors[index]
         self.range = range
         self.granule = granule
+        let stored = range.clamped(to: 0..<input.elementCount)
         try clock.during(.reading) {
-            for (part, bytes) in input.encoding.byteRanges(of: range) {
+            for (part, bytes) in input.encoding.byteRanges(of: stored) {
                 try reader.read(
                     part, ofTensor: index, at: bytes.lowerBound,
                     into: UnsafeMutableRawBufferPointer(
                         start: baseParts.memory(of: part, input.encoding), count: bytes.count))
             }
+        }
+        if stored.count < count, case .dense(let dtype) = input.encoding {
+            // A matrix that is to get more rows begins with zeros there, which every dtype has as zero bytes.
+            let (start, end) = (stored.count * dtype.bits / 8, count * dtype.bits / 8)
+            (baseParts.dense + start).initializeMemory(as: UInt8.self, repeating: 0, count: end - start)
         }
         isBaseDecoded = false
         decodeScales()

@@ -1,3 +1,4 @@
+import Adapters
 import Quantization
 import Tensors
 
@@ -37,9 +38,16 @@ extension Chunk {
     private func addUpdates(_ updates: [LowRankUpdate]) -> UnsafePointer<Float> {
         let sum = hasUpdate ? laterUpdate : update
         for (index, update) in updates.enumerated() {
-            update.compute(range, accumulate: index > 0, into: sum)
+            compute(update, accumulate: index > 0, into: sum)
         }
         return count(update: sum)
+    }
+
+    /// Computes an update. The rows that its weight does not have any more are left alone.
+    private func compute(_ update: LowRankUpdate, accumulate: Bool, into values: UnsafeMutablePointer<Float>) {
+        let part = range.clamped(to: 0..<update.blocks * update.rows * update.columns)
+        if !accumulate { (values + part.count).update(repeating: 0, count: count - part.count) }
+        if !part.isEmpty { update.compute(part, accumulate: accumulate, into: values) }
     }
 
     /// Applies changes one after the other, rounding to float32 where PEFT does.
@@ -53,26 +61,44 @@ extension Chunk {
         for change in facts.changes {
             switch change {
             case .add(let update, let isRoundedFirst):
-                update.compute(range, accumulate: false, into: single)
+                compute(update, accumulate: false, into: single)
                 if isRoundedFirst, let updateDType { FloatConversion.round(single, count: count, to: updateDType) }
                 for index in 0..<count { values[index] += single[index] }
             case .scaleSum(let update, let magnitudes):
-                update.compute(range, accumulate: false, into: single)
+                compute(update, accumulate: false, into: single)
                 for index in 0..<count { values[index] += single[index] }
-                guard let scales = scales.next() else { continue }
-                if let output = scales.firstUndefined {
-                    throw ConversionError.zeroNorm(tensor: input.name, output: output)
-                }
-                forEachRun(columns: update.columns) { row, columns, run in
-                    for (column, index) in zip(columns, run) {
-                        values[index] *= scales.values[magnitudes.areColumns ? column : row]
-                    }
-                }
+                if let scales = scales.next() { try scale(values, by: scales, magnitudes, columns: update.columns) }
+            case .rows(let rows):
+                replaceRows(of: values, by: rows)
             }
         }
         let sum = hasUpdate ? laterUpdate : update
         for index in 0..<count { sum[index] = values[index] - unmerged[index] }
         return (values, count(update: sum))
+    }
+
+    private func scale(
+        _ values: UnsafeMutablePointer<Float>, by scales: OutputScales, _ magnitudes: Magnitudes, columns: Int
+    ) throws(ConversionError) {
+        if let output = scales.firstUndefined { throw .zeroNorm(tensor: input.name, output: output) }
+        forEachRun(columns: columns) { row, columns, run in
+            guard !magnitudes.areColumns else {
+                for (column, index) in zip(columns, run) { values[index] *= scales.values[column] }
+                return
+            }
+            guard row < scales.values.count else { return }
+            let scale = scales.values[row]
+            for index in run { values[index] *= scale }
+        }
+    }
+
+    private func replaceRows(of values: UnsafeMutablePointer<Float>, by rows: TrainedRows) {
+        rows.values.withUnsafeBufferPointer { trained in
+            forEachRun(columns: rows.columns) { row, columns, run in
+                guard let start = rows.starts[row] else { return }
+                for (column, index) in zip(columns, run) { values[index] = trained[start + column] }
+            }
+        }
     }
 
     /// Makes an update count for the exact result.
@@ -89,18 +115,18 @@ extension Chunk {
     func squareSums(_ facts: OperationFacts, baseDType: DType?) -> [Observation] {
         let values = takeValues()
         if let baseDType { FloatConversion.round(values, count: count, to: baseDType) }
-        var observed = [[SquareSums]](repeating: [], count: granules.count)
+        var observed = [[OutputSums]](repeating: [], count: granules(of: count).count)
         for case .scaleSum(let update, let magnitudes) in facts.changes {
-            update.compute(range, accumulate: false, into: single)
+            compute(update, accumulate: false, into: single)
             for index in 0..<count { single[index] += values[index] }
-            for (index, granule) in granules.enumerated() {
+            for (index, granule) in granules(of: count).enumerated() {
                 observed[index].append(squareSums(granule, columns: update.columns, ofColumns: magnitudes.areColumns))
             }
         }
         return observed.map { .squares($0) }
     }
 
-    private func squareSums(_ granule: Range<Int>, columns: Int, ofColumns: Bool) -> SquareSums {
+    private func squareSums(_ granule: Range<Int>, columns: Int, ofColumns: Bool) -> OutputSums {
         let first = (range.lowerBound + granule.lowerBound) / columns
         let last = (range.lowerBound + granule.upperBound - 1) / columns
         var sums = [Double](repeating: 0, count: ofColumns ? columns : last - first + 1)
@@ -115,7 +141,7 @@ extension Chunk {
                 sums[row - first] = sum
             }
         }
-        return SquareSums(first: ofColumns ? 0 : first, sums: sums)
+        return OutputSums(first: ofColumns ? 0 : first, sums: sums)
     }
 
     /// Calls `body` for each row of the matrix that has elements here.
@@ -133,6 +159,72 @@ extension Chunk {
             let width = min(columns - column, part.upperBound - start)
             body(row, column..<column + width, start..<start + width)
             start += width
+        }
+    }
+}
+
+// MARK: - Whole tensors and new rows
+
+extension Chunk {
+    /// The values of a whole tensor in the place of the elements, for one of the `become` methods; zeros where the elements go on
+    /// and it does not. From now on it counts as the exact result.
+    ///
+    /// - Parameter tensor: Index among the tensors of the adapter's file.
+    /// - Throws: ``Adapters/AdapterError/nonFinite(file:tensor:index:)``; ``Tensors/FileError``.
+    func replacedValues(_ tensor: Int, of adapter: LoRAAdapter) throws -> UnsafePointer<Float> {
+        let source = adapter.weights.tensors[tensor]
+        let elements = range.clamped(to: 0..<source.elementCount)
+        current = working
+        for (part, bytes) in source.encoding.byteRanges(of: elements) where !bytes.isEmpty {
+            try clock.during(.reading) {
+                try adapter.weights.read(
+                    part, ofTensor: tensor, at: bytes.lowerBound,
+                    into: UnsafeMutableRawBufferPointer(start: ownParts.dense, count: bytes.count))
+            }
+            FloatConversion.decode(
+                source.encoding.denseDType ?? .f32, ownParts.dense, count: elements.count, into: working)
+        }
+        (working + elements.count).update(repeating: 0, count: count - elements.count)
+        if let index = (0..<elements.count).first(where: { !working[$0].isFinite }) {
+            throw adapter.nonFinite(tensor: tensor, element: elements.lowerBound + index)
+        }
+        decodeBase()
+        for index in 0..<count { update[index] = working[index] - base[index] }
+        hasUpdate = true
+        return UnsafePointer(working)
+    }
+
+    /// The elements of a matrix with another number of rows, for one of the `become` methods. New ones count for the exact
+    /// result.
+    ///
+    /// - Parameters:
+    ///   - before: How many elements the matrix has.
+    ///   - after: How many it gets; those beyond become zeros.
+    ///   - newRow: The values of each new row.
+    func resizedValues(
+        from before: Int, to after: Int, columns: Int, newRow: [Float]
+    ) -> UnsafePointer<Float> {
+        let values = takeValues()
+        if !hasUpdate { update.update(repeating: 0, count: count) }
+        hasUpdate = true
+        forEachRun(columns: columns) { _, columns, run in
+            for (column, index) in zip(columns, run) where range.lowerBound + index >= min(before, after) {
+                values[index] = range.lowerBound + index < after ? newRow[column] : 0
+                update[index] = values[index]
+            }
+        }
+        return UnsafePointer(values)
+    }
+
+    /// The sums of the columns in each granule.
+    func columnSums(columns: Int) -> [Observation] {
+        let values = values
+        return granules(of: count).map { granule in
+            var sums = [Double](repeating: 0, count: columns)
+            forEachRun(in: granule, columns: columns) { _, columns, run in
+                for (column, index) in zip(columns, run) { sums[column] += Double(values[index]) }
+            }
+            return .columns(OutputSums(first: 0, sums: sums))
         }
     }
 }

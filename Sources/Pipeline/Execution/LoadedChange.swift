@@ -10,6 +10,22 @@ enum LoadedChange: Sendable {
     case add(LowRankUpdate, isRoundedFirst: Bool)
     /// DoRA: m / ‖W + update‖ · (V + update), with a magnitude m and a norm for each output.
     case scaleSum(LowRankUpdate, Magnitudes)
+    /// Rows in the place of some of V's.
+    case rows(TrainedRows)
+}
+
+/// Rows that replace some of a matrix's.
+struct TrainedRows: Sendable {
+    /// Where the new row of an index starts in `values`.
+    let starts: [Int: Int]
+    let values: [Float]
+    let columns: Int
+
+    init(indices: [Int], values: [Float], columns: Int) {
+        starts = Dictionary(uniqueKeysWithValues: indices.enumerated().map { ($0.element, $0.offset * columns) })
+        self.values = values
+        self.columns = columns
+    }
 }
 
 /// DoRA's magnitudes of one weight.
@@ -21,8 +37,8 @@ struct Magnitudes: Sendable {
 }
 
 extension PlannedModel {
-    /// Reads what a change needs while its tensor is merged.
-    func load(_ pending: PendingChange) throws -> LoadedChange {
+    /// Reads what a change needs while its tensor is merged; `nil` for a whole tensor, which is read as it is needed.
+    func load(_ pending: PendingChange) throws -> LoadedChange? {
         let attached = adapters[pending.adapter]
         let adapter = attached.adapter
         func update(_ factors: LowRankFactors) -> LowRankUpdate {
@@ -31,15 +47,24 @@ extension PlannedModel {
         switch kind(of: pending) {
         case .lowRank(let index):
             let placement = pending.placement ?? adapter.modules[index].placement
+            // PEFT rounds the updates of embeddings first, too.
+            let isEmbedding = adapter.modules[index].kind == .embedding
             let factors = try adapter.factors(ofModule: index, placement: placement)
             guard let magnitudes = try adapter.magnitudes(ofModule: index) else {
-                return .add(update(factors), isRoundedFirst: placement.isRoundedFirst)
+                return .add(update(factors), isRoundedFirst: placement.isRoundedFirst || isEmbedding)
             }
             return .scaleSum(
                 update(factors),
                 Magnitudes(values: magnitudes, areColumns: placement.layout.isTransposed))
         case .bias(let index):
             return .add(update(try adapter.biasFactors(ofModule: index)), isRoundedFirst: false)
+        case .rows(let tensor, let indices):
+            return .rows(
+                TrainedRows(
+                    indices: indices, values: try adapter.rowValues(ofTensor: tensor),
+                    columns: adapter.weights.tensors[tensor].shape[1]))
+        case .replacement:
+            return nil
         }
     }
 }

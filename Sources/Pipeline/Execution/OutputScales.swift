@@ -12,8 +12,8 @@ struct OutputScales: Sendable {
     }
 }
 
-/// Sums of squares of the rows, or columns, of a part of a weight.
-struct SquareSums: Sendable {
+/// Sums over the elements of each row, or column, in a part of a weight.
+struct OutputSums: Sendable {
     /// The output that the first sum belongs to.
     private(set) var first = 0
     /// In float64. (torch adds in float32, so the last bits of a norm may differ from PEFT's.)
@@ -27,7 +27,7 @@ struct SquareSums: Sendable {
     }
 
     /// Adds the sums of a later part to those from the tensor's start.
-    mutating func add(_ next: SquareSums) {
+    mutating func add(_ next: OutputSums) {
         let end = next.first + next.sums.count
         if sums.count < end { sums += Array(repeating: 0, count: end - sums.count) }
         for (index, sum) in next.sums.enumerated() { sums[next.first + index] += sum }

@@ -23,7 +23,7 @@ struct ReportBuilder {
         let planned = plan.model.outputs[output]
         return OutputReport(
             path: planned.spec.pathInSpec, format: planned.format.rawValue,
-            tensors: plan.model.tensors.indices.map { tensorReport($0, in: output) })
+            tensors: planned.tensors.indices.map { tensorReport($0, in: output) })
     }
 
     private func tensorReport(_ index: Int, in output: Int) -> TensorReport {

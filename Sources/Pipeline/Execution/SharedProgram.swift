@@ -57,12 +57,16 @@ struct SharedProgram: Sendable {
             + others.map { SharedProgram($0, []) }
     }
 
-    /// Members share chunks if their granules are the same, on which figures depend. Copies have none.
+    /// Members share chunks if their granules are the same, on which figures depend, and so many elements. Copies have no
+    /// granules.
     private static func grouped(_ members: [Member]) -> [SharedProgram] {
         var groups: [[Member]] = []
         let changing = members.filter { !$0.program.isCopy }
         for member in changing {
-            if let index = groups.firstIndex(where: { $0[0].program.granule == member.program.granule }) {
+            if let index = groups.firstIndex(where: {
+                $0[0].program.granule == member.program.granule
+                    && $0[0].program.elementCount == member.program.elementCount
+            }) {
                 groups[index].append(member)
             } else {
                 groups.append([member])

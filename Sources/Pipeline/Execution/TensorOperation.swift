@@ -9,6 +9,8 @@ import Tensors
 protocol TensorOperation: Sendable {
     /// The tensor's encoding afterwards.
     var result: Encoding { get }
+    /// The tensor's shape afterwards; `nil` when it stays what it is.
+    var resultShape: [Int]? { get }
     /// The changes of adapters that this operation merges, in the order they are applied in.
     var changes: [PendingChange] { get }
     /// What must be known of the whole tensor, in this order, before any chunk can go through.
@@ -28,6 +30,7 @@ protocol TensorOperation: Sendable {
 }
 
 extension TensorOperation {
+    var resultShape: [Int]? { nil }
     var changes: [PendingChange] { [] }
     var preparations: [Preparation] { [] }
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] { [] }
@@ -37,7 +40,7 @@ extension TensorOperation {
         switch preparation {
         case .norms: facts.concludeNorms(from: observations)
         case .scaleMean: facts.concludeScaleMean(from: observations)
-        case .roundingSample: return
+        case .columnMeans, .roundingSample: return
         }
     }
 }
@@ -46,6 +49,8 @@ extension TensorOperation {
 enum Preparation: Hashable, Sendable {
     /// The lengths of the rows (or columns) of the weight plus each DoRA update.
     case norms
+    /// The mean of each column, which new rows of an embedding get.
+    case columnMeans
     /// Whether nearest rounding keeps enough of the update, judged on a sample of the tensor's granules.
     case roundingSample
     /// The mean of the scales: the offset of double quantization.
@@ -55,7 +60,9 @@ enum Preparation: Hashable, Sendable {
 /// What one granule contributes to a preparation; folded in the order of the tensor.
 enum Observation: Sendable {
     /// For each change with magnitudes, sums of squares.
-    case squares([SquareSums])
+    case squares([OutputSums])
+    /// Sums of the columns.
+    case columns(OutputSums)
     case sums(ErrorSums)
     case scales(sum: Double, count: Int)
 }
@@ -66,6 +73,8 @@ struct OperationFacts: Sendable {
     var changes: [LoadedChange] = []
     /// For each change with magnitudes, in their order, what it multiplies the rows (or columns) of the sum with.
     var outputScales: [OutputScales] = []
+    /// The mean of each column.
+    var columnMeans: [Float] = []
     /// The rounding decided by a sample.
     var rounding: RoundingRule?
     /// The mean of the scales.
@@ -80,7 +89,8 @@ struct OperationFacts: Sendable {
 
 /// Observations added up in the order of the tensor.
 struct FoldedObservations: Sendable {
-    var squares: [SquareSums] = []
+    var squares: [OutputSums] = []
+    var columns = OutputSums()
     var sums = ErrorSums()
     var scaleSum = 0.0
     var scaleCount = 0
@@ -88,8 +98,9 @@ struct FoldedObservations: Sendable {
     mutating func add(_ observation: Observation) {
         switch observation {
         case .squares(let next):
-            if squares.isEmpty { squares = next.map { _ in SquareSums() } }
+            if squares.isEmpty { squares = next.map { _ in OutputSums() } }
             for index in next.indices { squares[index].add(next[index]) }
+        case .columns(let next): columns.add(next)
         case .sums(let next): sums.merge(next)
         case .scales(let sum, let count):
             scaleSum += sum

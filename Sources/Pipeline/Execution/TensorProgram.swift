@@ -6,6 +6,8 @@ struct TensorProgram: Sendable {
     let source: TensorSource
     let input: LogicalTensor
     let operations: [any TensorOperation]
+    /// The most elements that the tensor has on the way.
+    let elementCount: Int
     /// Elements that stay together: a whole number of blocks, and of nested blocks, of every encoding on the way.
     let granule: Int
     /// Elements a chunk: a whole number of granules.
@@ -52,6 +54,7 @@ struct TensorProgram: Sendable {
         self.source = source
         self.input = input
         self.operations = operations
+        elementCount = operations.compactMap { $0.resultShape?.reduce(1, *) }.reduce(input.elementCount, max)
         let encodings = [input.encoding] + operations.map(\.result)
         granule = encodings.map(\.granule).reduce(TensorProgram.smallestGranule, max)
         let changes = operations.contains { !($0 is Emit) }
@@ -79,17 +82,17 @@ struct TensorProgram: Sendable {
     func jobCount(_ cut: Cut) -> Int {
         switch cut {
         case .sample: min(TensorProgram.sampleGranules, granuleCount)
-        case .copy, .chunks: TensorProgram.pieces(input.elementCount, of: chunkElements)
+        case .copy, .chunks: TensorProgram.pieces(elementCount, of: chunkElements)
         }
     }
 
-    private var granuleCount: Int { TensorProgram.pieces(input.elementCount, of: granule) }
+    private var granuleCount: Int { TensorProgram.pieces(elementCount, of: granule) }
 
     private static func pieces(_ total: Int, of size: Int) -> Int { (total + size - 1) / size }
 
     /// The elements of a job of a cut.
     func elements(_ cut: Cut, job: Int) -> Range<Int> {
-        let total = input.elementCount
+        let total = elementCount
         guard cut == .sample else {
             return job * chunkElements..<min((job + 1) * chunkElements, total)
         }

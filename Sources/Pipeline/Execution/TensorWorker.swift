@@ -77,7 +77,7 @@ final class TensorWorker {
 
     private func facts(of program: TensorProgram, in model: PlannedModel) throws -> [OperationFacts] {
         try program.operations.map { operation in
-            OperationFacts(changes: try operation.changes.map(model.load))
+            OperationFacts(changes: try operation.changes.compactMap(model.load))
         }
     }
 
@@ -99,7 +99,8 @@ final class TensorWorker {
             }
         }
         if work.phase.isLast {
-            result.bytesRead = program.input.encoding.byteRanges(of: range).reduce(0) { $0 + $1.bytes.count }
+            let stored = range.clamped(to: 0..<program.input.elementCount)
+            result.bytesRead = program.input.encoding.byteRanges(of: stored).reduce(0) { $0 + $1.bytes.count }
         }
         return result
     }

@@ -1,3 +1,7 @@
+import Adapters
+import Quantization
+import Tensors
+
 /// The changes that one step merges into a tensor, in the order they are applied in.
 struct PendingMerge: Sendable {
     let changes: [PendingChange]
@@ -11,17 +15,51 @@ struct PendingMerge: Sendable {
 }
 
 extension PlannedModel {
-    /// What waits to be merged into a tensor; `nil` when nothing does.
-    func pendingMerge(into index: Int) -> PendingMerge? {
-        let changes = tensors[index].pendingChanges
-        guard !changes.isEmpty else { return nil }
-        return PendingMerge(changes: changes, scaled: changes.count { hasMagnitude($0) })
+    /// Plans to merge all that waits for a tensor: whole tensors take the base's place first, `append` plans the rest.
+    ///
+    /// - Parameters:
+    ///   - asked: The dtype that the step gives dense results; `nil` for the tensor's own.
+    ///   - append: Plans a merge into the tensor as it then stands. Not called when nothing is left.
+    /// - Returns: Whether anything waited.
+    @discardableResult
+    mutating func merge(
+        into index: Int, asked: DType?, place: String,
+        _ append: (inout PlannedModel, PendingMerge) throws(PlanError) -> Void
+    ) throws(PlanError) -> Bool {
+        var changes = tensors[index].pendingChanges
+        guard let first = changes.first else { return false }
+        if case .replacement(let tensor, _) = kind(of: first) {
+            try appendReplacement(first, tensor: tensor, into: index, asked: asked, place: place)
+            changes.removeFirst()
+        }
+        if !changes.isEmpty {
+            try append(&self, PendingMerge(changes: changes, scaled: changes.count { hasMagnitude($0) }))
+        }
+        tensors[index].pendingChanges = []
+        return true
     }
 
-    /// Plans an operation that merges all that waits for a tensor.
-    mutating func appendMerge(_ operation: any TensorOperation, into index: Int) {
-        tensors[index].append(operation)
-        tensors[index].pendingChanges = []
+    /// Plans to put a tensor of an adapter in the base's place, in the base's dtype, as PEFT loads it.
+    private mutating func appendReplacement(
+        _ change: PendingChange, tensor: Int, into index: Int, asked: DType?, place: String
+    ) throws(PlanError) {
+        let planned = tensors[index].tensor
+        let current: DType
+        switch planned.encoding {
+        case .dense(let dtype): current = dtype
+        case .blockQuantized(let quantization):
+            current = quantization.dtype
+            warnings.append(
+                "\(place): \"\(planned.name)\" is 4-bit and replaced by a whole tensor, which stays dense; \"requantize\" makes it 4-bit again"
+            )
+        }
+        guard let dtype = asked ?? ([.bf16, .f16, .f32].contains(current) ? current : nil) else {
+            throw PlanError(
+                place: place, problem: "\"\(planned.name)\" is \(current.rawValue), in which no merge is written",
+                remedy: "use \"dequantize-merge\" with a \"dtype\": bf16, f16 or f32")
+        }
+        tensors[index].append(
+            ReplaceWhole(change: change, dtype: dtype, adapter: adapters[change.adapter].adapter, tensor: tensor))
     }
 
     /// Makes sure that there is something to merge.

@@ -32,7 +32,10 @@ extension PipelinePlan {
             return [
                 "name": .string(planned.tensor.name), "shape": .array(planned.tensor.shape.map { .int($0) }),
                 "before": .string(before.encoding.label),
-                "outputs": .array(model.outputs.map { .string($0.tensors[index].encoding.label) }),
+                "outputs": .array(
+                    model.outputs.map { output in
+                        index < output.tensors.count ? .string(output.tensors[index].encoding.label) : .null
+                    }),
                 "untouched": .bool(!planned.operations.contains { !($0 is Emit) }),
             ]
         }
@@ -48,6 +51,15 @@ extension PipelinePlan {
                         "scaling": .double(placement.scaling),
                         "effective_scaling": .double(placement.scaling * attached.weight),
                     ]
+                }),
+            "replaced": .array(
+                attached.adapter.changes.compactMap { change in
+                    switch change.kind {
+                    case .lowRank, .bias: nil
+                    case .replacement: ["tensor": .string(change.tensorName)]
+                    case .rows(_, let rows):
+                        ["tensor": .string(change.tensorName), "rows": .array(rows.map { .int($0) })]
+                    }
                 }),
         ]
     }
@@ -84,6 +96,13 @@ extension PipelinePlan {
             var lines = [
                 "", "adapter \(attached.pathInSpec): \(modules.count) of \(modules.count) modules matched",
             ]
+            lines += attached.adapter.changes.compactMap { change in
+                switch change.kind {
+                case .lowRank, .bias: nil
+                case .replacement: "  \(change.tensorName)  replaced"
+                case .rows(_, let rows): "  \(change.tensorName)  \(rows.count) rows replaced"
+                }
+            }
             lines += zip(modules, attached.placements).map { module, placement in
                 "  \(module.name)  r \(placement.rank)  scaling \(NumberText.significant(placement.scaling * attached.weight, digits: 4))"
                     + (module.hasMagnitude ? "  DoRA" : "")
@@ -95,7 +114,8 @@ extension PipelinePlan {
     private func tensorLines(width: Int) -> [String] {
         let labels = model.tensors.enumerated().map { index, planned in
             ([model.sourceTensor(of: planned).encoding.label]
-                + model.outputs.map { $0.tensors[index].encoding.label }).joined(separator: " -> ")
+                + model.outputs.map { index < $0.tensors.count ? $0.tensors[index].encoding.label : "absent" }).joined(
+                    separator: " -> ")
         }
         let labelWidth = labels.map(\.count).max() ?? 0
         return zip(model.tensors, labels).map { planned, label in

@@ -18,6 +18,7 @@ extension PlannedModel {
             tensors[index].operations.append(
                 Emit(
                     output: outputs.count, tensor: index, encoding: tensors[index].tensor.encoding,
+                    elementCount: tensors[index].tensor.elementCount,
                     isUntouched: !tensors[index].operations.contains { !($0 is Emit) },
                     tensorName: tensors[index].tensor.name, place: place))
         }

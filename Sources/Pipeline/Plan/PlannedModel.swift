@@ -25,26 +25,14 @@ public struct PlannedModel: Sendable {
         tensors = input.reader.tensors.enumerated().map { PlannedTensor(source: .input($0.offset), tensor: $0.element) }
         guard let container = input.container else { return }
         for (index, stored) in container.adapters.enumerated() {
-            try attach(LoRAAdapter(inside: container, adapter: index), weight: stored.weight, path: stored.name)
+            try attach(
+                LoRAAdapter(inside: container, adapter: index), weight: stored.weight, path: stored.name, place: "input"
+            )
         }
-    }
-
-    /// Puts an adapter's changes beside the tensors they belong to.
-    ///
-    /// - Parameter path: The adapter as reports and containers name it.
-    mutating func attach(_ adapter: LoRAAdapter, weight: Double, path: String) throws {
-        try replicateLayers(adapter.configuration.layerReplication)
-        let matches = try adapter.match(
-            to: tensors.map(\.tensor), orientation: WeightOrientation(config: input.config))
-        for match in matches {
-            tensors[match.tensor].pendingChanges.append(
-                PendingChange(adapter: adapters.count, change: match.change, placement: match.placement))
-        }
-        adapters.append(AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: path, matches: matches))
     }
 
     /// Gives the model the layers that an adapter was trained on.
-    private mutating func replicateLayers(_ ranges: [Range<Int>]) throws(LayerReplicationError) {
+    mutating func replicateLayers(_ ranges: [Range<Int>]) throws(LayerReplicationError) {
         guard !ranges.isEmpty else { return }
         let isUnchanged = adapters.isEmpty && outputs.isEmpty && tensors.allSatisfy(\.operations.isEmpty)
         guard isUnchanged else { throw .modelHasChanged }
@@ -90,6 +78,8 @@ public struct PlannedTensor: Sendable {
     public let wasBlockQuantized: Bool
     /// Changes that adapters have put beside the tensor and that no step has merged yet.
     public var pendingChanges: [PendingChange] = []
+    /// Whether this is an output head that was tied to the embedding in the input.
+    var isAddedHead = false
     /// What the executor does to each chunk, in order.
     var operations: [any TensorOperation] = []
     /// The operation that makes the offset of the current double-quantized scales; `nil` when it comes from the input.
@@ -109,6 +99,7 @@ public struct PlannedTensor: Sendable {
             offsetProducer = nil
         }
         tensor.encoding = operation.result
+        if let shape = operation.resultShape { tensor.shape = shape }
         operations.append(operation)
     }
 }

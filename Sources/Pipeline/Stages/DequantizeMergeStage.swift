@@ -21,23 +21,30 @@ struct DequantizeMergeStage: Stage {
     func plan(_ model: inout PlannedModel, place: String) throws {
         try model.requireChanges(place: place)
         for index in model.tensors.indices {
-            let tensor = model.tensors[index].tensor
-            let merge = model.pendingMerge(into: index)
-            switch (tensor.encoding, merge) {
-            case (.blockQuantized(let quantization), let merge?):
-                let result = try model.denseDType(dtype, of: tensor, quantization, place: place)
-                model.appendMerge(
-                    MergeDense(dtype: result, baseDType: quantization.dtype, merge: merge), into: index)
-            case (.blockQuantized(let quantization), nil):
-                // Like the merged weights, and like a model that transformers has dequantized.
-                let result = try model.denseDType(dtype, of: tensor, quantization, place: place)
-                model.tensors[index].append(Dequantize(dtype: result, firstRoundedTo: quantization.dtype))
-            case (.dense(let current), let merge?):
-                model.appendMerge(
-                    try MergeDense(denseBase: current, asked: dtype, name: tensor.name, merge: merge, place: place),
-                    into: index)
-            case (.dense, nil): continue
+            let hadChanges = try model.merge(into: index, asked: dtype, place: place) {
+                (model, merge) throws(PlanError) in
+                try append(merge, to: &model, index, place: place)
             }
+            guard !hadChanges, let quantization = model.tensors[index].tensor.encoding.blockQuantization else {
+                continue
+            }
+            // Like the merged weights, and like a model that transformers has dequantized.
+            let result = try model.denseDType(dtype, of: model.tensors[index].tensor, quantization, place: place)
+            model.tensors[index].append(Dequantize(dtype: result, firstRoundedTo: quantization.dtype))
+        }
+    }
+
+    private func append(
+        _ merge: PendingMerge, to model: inout PlannedModel, _ index: Int, place: String
+    ) throws(PlanError) {
+        let tensor = model.tensors[index].tensor
+        switch tensor.encoding {
+        case .blockQuantized(let quantization):
+            let result = try model.denseDType(dtype, of: tensor, quantization, place: place)
+            model.tensors[index].append(MergeDense(dtype: result, baseDType: quantization.dtype, merge: merge))
+        case .dense(let current):
+            model.tensors[index].append(
+                try MergeDense(denseBase: current, asked: dtype, name: tensor.name, merge: merge, place: place))
         }
     }
 }

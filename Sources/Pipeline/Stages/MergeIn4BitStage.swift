@@ -39,28 +39,28 @@ struct MergeIn4BitStage: Stage {
 
     func plan(_ model: inout PlannedModel, place: String) throws {
         try model.requireChanges(place: place)
-        let merges = model.tensors.indices.compactMap { index in model.pendingMerge(into: index).map { (index, $0) } }
-        guard merges.contains(where: { model.tensors[$0.0].tensor.encoding.blockQuantization != nil }) else {
+        let pending = model.tensors.indices.filter { !model.tensors[$0].pendingChanges.isEmpty }
+        guard pending.contains(where: { model.tensors[$0].tensor.encoding.blockQuantization != nil }) else {
             throw PlanError(
                 place: place, problem: "no weight that the adapter updates is 4-bit at this point",
                 remedy: "use \"dequantize-merge\" for dense weights, or put a \"quantize\" step before this one")
         }
         var denseNames: [String] = []
-        for (index, merge) in merges {
-            let tensor = model.tensors[index].tensor
-            switch tensor.encoding {
-            case .blockQuantized(let base):
-                model.appendMerge(
-                    MergeIn4Bit(
-                        encoding: encoding(base, merge), base: base, scales: scales, rounding: rounding,
-                        key: StochasticKey(seed: seed, tensorName: tensor.name), merge: merge),
-                    into: index)
-            case .dense(let dtype):
-                // What PEFT does too: a dense weight among 4-bit ones (an output head, say) keeps its dtype.
-                if tensor.shape.count > 1 { denseNames.append(tensor.name) }
-                model.appendMerge(
-                    try MergeDense(denseBase: dtype, asked: nil, name: tensor.name, merge: merge, place: place),
-                    into: index)
+        for index in pending {
+            try model.merge(into: index, asked: nil, place: place) { (model, merge) throws(PlanError) in
+                let tensor = model.tensors[index].tensor
+                switch tensor.encoding {
+                case .blockQuantized(let base):
+                    model.tensors[index].append(
+                        MergeIn4Bit(
+                            encoding: encoding(base, merge), base: base, scales: scales, rounding: rounding,
+                            key: StochasticKey(seed: seed, tensorName: tensor.name), merge: merge))
+                case .dense(let dtype):
+                    // What PEFT does too: a dense weight among 4-bit ones (an output head, say) keeps its dtype.
+                    if tensor.shape.count > 1 { denseNames.append(tensor.name) }
+                    model.tensors[index].append(
+                        try MergeDense(denseBase: dtype, asked: nil, name: tensor.name, merge: merge, place: place))
+                }
             }
         }
         if !denseNames.isEmpty {
@@ -114,7 +114,9 @@ struct MergeIn4Bit: TensorOperation {
             return chunk.squareSums(facts, baseDType: base.dtype)
         case .roundingSample:
             try merge(into: chunk, facts: facts, rounding: .nearest)
-            return chunk.errorSums().map { .sums($0) }
+            return chunk.errorSums(of: chunk.count).map { .sums($0) }
+        case .columnMeans:
+            return []
         case .scaleMean:
             return chunk.scaleSums(of: try sum(chunk, facts: facts), blocksize: encoding.blocksize)
         }
@@ -130,6 +132,7 @@ struct MergeIn4Bit: TensorOperation {
             facts.rounding = keepsEnough ? .nearest : .stochastic(key)
         case .scaleMean:
             facts.concludeScaleMean(from: observations)
+        case .columnMeans: return
         }
     }
 
@@ -158,7 +161,8 @@ struct MergeIn4Bit: TensorOperation {
     /// The merged values as PEFT quantizes them: the decoded base is rounded to the quant state's dtype before anything is
     /// added, and after DoRA the sum is too.
     private func sum(_ chunk: Chunk, facts: OperationFacts) throws -> UnsafePointer<Float> {
-        let values = try chunk.mergedValues(facts, baseDType: base.dtype)
+        let values = try chunk.mergedValues(
+            facts, baseDType: base.dtype, updateDType: [.bf16, .f16].contains(base.dtype) ? base.dtype : nil)
         if merge.isRoundedBeforeQuantization { FloatConversion.round(values, count: chunk.count, to: base.dtype) }
         return UnsafePointer(values)
     }

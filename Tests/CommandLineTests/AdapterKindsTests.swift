@@ -1,0 +1,226 @@
+import Foundation
+import LosslessJSON
+import TestSupport
+import Testing
+
+/// Every kind of change that PEFT's LoRA saves, merged into a tiny Llama, beside PEFT's own merged models
+/// (Tests/Fixtures/adapter-kinds).
+@Suite struct AdapterKindsTests {
+    private static let fixtures = PackageFiles.root.appendingPathComponent("Tests/Fixtures/adapter-kinds")
+
+    /// A merge that PEFT made.
+    struct Case: CustomTestStringConvertible, Sendable {
+        let value: JSONValue
+        var name: String { value["name"]?.string ?? "" }
+        var testDescription: String { name }
+
+        func url(_ key: String) -> URL { fixtures.appendingPathComponent(value[key]?.string ?? "") }
+
+        /// Runs the merge with the given step, into the directory `out` of a workspace.
+        func run(in workspace: Workspace, mergeStep: String, arguments: [String] = []) throws -> QConvRun {
+            let cast = value["dtype"]?.string.map { [#"{"op": "cast", "dtype": "\#($0)"}"#] } ?? []
+            let attach = (value["adapters"]?.array ?? []).compactMap(\.string).map {
+                #"{"op": "attach-adapter", "path": "\#(fixtures.appendingPathComponent($0).path)"}"#
+            }
+            let spec = try workspace.spec(
+                input: url("base").path, steps: (cast + attach + [mergeStep]).joined(separator: ", "))
+            return try QConvRun(["pipeline", spec, "--quiet"] + arguments)
+        }
+
+        /// PEFT's way of merging: as it is for dense weights, nearest with fresh scales for those in 4 bits.
+        var mergeStep: String {
+            (value["base"]?.string ?? "").contains("nf4")
+                ? #"{"op": "merge-in-4bit", "rounding": "nearest", "scales": "fresh"}"#
+                : #"{"op": "dequantize-merge"}"#
+        }
+    }
+
+    static let cases: [Case] = {
+        let url = fixtures.appendingPathComponent("manifest.json")
+        let manifest = try? JSONValue(parsing: Data(contentsOf: url))
+        return (manifest?["cases"]?.array ?? []).map(Case.init)
+    }()
+
+    @Test func mergesAreThoseOfPEFT() throws {
+        var agreement = MergeAgreement()
+        #expect(AdapterKindsTests.cases.count >= 40)
+        for item in AdapterKindsTests.cases {
+            let workspace = try Workspace()
+            let run = try item.run(in: workspace, mergeStep: item.mergeStep)
+            guard run.status == 0 else {
+                Issue.record("\(item.name): \(run.errors)")
+                continue
+            }
+            let actual = try StoredTensors(workspace["out/model.safetensors"])
+            let expected = try StoredTensors(item.url("expected"))
+            let base = try StoredTensors(item.url("base").appendingPathComponent("model.safetensors"))
+            #expect(
+                actual.tensors.keys.sorted() == (item.value["names"]?.array ?? []).compactMap(\.string), "\(item.name)")
+            for (name, tensor) in actual.tensors {
+                let place = "\(item.name): \(name)"
+                if let theirs = expected[name] {
+                    try agreement.compare(tensor, with: theirs, named: name, place)
+                    continue
+                }
+                switch item.value["dtype"] {
+                case "f32": #expect(tensor.floats == base[name]?.floats, "\(place)")
+                case "f16": #expect(tensor.floats == base[name]?.floats.map { Float(Float16($0)) }, "\(place)")
+                default: #expect(tensor == base[name], "\(place)")
+                }
+            }
+            let config = try JSONValue(parsing: Data(contentsOf: workspace["out/config.json"]))
+            for key in ["vocab_size", "tie_word_embeddings"] {
+                #expect(config[key] == item.value[key], "\(item.name): \(key)")
+            }
+        }
+        agreement.expectAgreement(codes: 20_000, values: 50_000)
+    }
+
+    private static func item(_ name: String) throws -> Case {
+        try #require(cases.first { $0.name == name }, "\(name)")
+    }
+
+    private static func attach(_ adapter: String, _ keys: String = "") -> String {
+        #"{"op": "attach-adapter", "path": "\#(fixtures.appendingPathComponent("adapters/\(adapter)").path)"\#(keys)}"#
+    }
+
+    private static func base(_ name: String) -> String { fixtures.appendingPathComponent("bases/\(name)").path }
+
+    @Test func resultsDoNotDependOnThreadsAndMemory() throws {
+        for name in ["dora-nf4", "dora-bf16", "embedding-dora-f32", "grown-bf16", "tied-saved-embedding-bf16"] {
+            let item = try AdapterKindsTests.item(name)
+            let results = try [["--threads", "1"], ["--threads", "3", "--memory", "64MiB"]].map { arguments in
+                let workspace = try Workspace()
+                let run = try item.run(in: workspace, mergeStep: item.mergeStep, arguments: arguments + ["--force"])
+                #expect(run.status == 0, "\(run.errors)")
+                return try workspace.contents(of: "out")
+            }
+            #expect(results[0] == results[1], "\(name)")
+        }
+    }
+
+    /// On the base's scales the exact result is the same, so most of a large update is there.
+    @Test func doraOnTheBasesScalesIsKept() throws {
+        let item = try AdapterKindsTests.item("dora-nf4")
+        let workspace = try Workspace()
+        let spec = try workspace.spec(
+            input: item.url("base").path,
+            steps: AdapterKindsTests.attach("dora") + #", {"op": "merge-in-4bit", "rounding": "stochastic"}"#,
+            report: #"{"json": "report.json"}"#)
+        let run = try QConvRun(["pipeline", spec, "--quiet"])
+        #expect(run.status == 0, "\(run.errors)")
+        let report = try JSONValue(parsing: Data(contentsOf: workspace["report.json"]))
+        let tensors = report["outputs"]?.array?.first?["tensors"]?.array ?? []
+        let merged = tensors.filter { $0["update_kept"]?.double != nil }
+        #expect(merged.count == 2)
+        for tensor in merged {
+            let kept = try #require(tensor["update_kept"]?.double)
+            #expect(abs(kept - 1) < 0.1, "\(tensor["name"]?.string ?? ""): \(kept)")
+        }
+    }
+
+    /// A container keeps base and adapter apart, and merging from it gives the same bytes.
+    @Test func containersCarryEveryKind() throws {
+        let names = [
+            "dora-nf4", "lora-bias-nf4", "bias-all-nf4", "saved-head-nf4", "tied-saved-embedding-bf16", "tokens-nf4",
+            "embedding-dora-bf16", "tied-grown-bf16",
+        ]
+        for name in names {
+            let item = try AdapterKindsTests.item(name)
+            let workspace = try Workspace()
+            let direct = try item.run(in: workspace, mergeStep: item.mergeStep)
+            #expect(direct.status == 0, "\(direct.errors)")
+            let attach = (item.value["adapters"]?.array ?? []).compactMap(\.string).map {
+                #"{"op": "attach-adapter", "path": "\#(AdapterKindsTests.fixtures.appendingPathComponent($0).path)"}"#
+            }
+            let keep = try workspace.spec(
+                input: item.url("base").path, steps: attach.joined(separator: ", "), output: #"{"path": "kept.nf4"}"#)
+            let kept = try QConvRun(["pipeline", keep, "--quiet"])
+            #expect(kept.status == 0, "\(name): \(kept.errors)")
+            let merge = try workspace.spec(
+                input: "kept.nf4", steps: item.mergeStep, output: #"{"path": "from-container"}"#)
+            let merged = try QConvRun(["pipeline", merge, "--quiet"])
+            #expect(merged.status == 0, "\(name): \(merged.errors)")
+            #expect(
+                try StoredTensors(workspace["out/model.safetensors"]).tensors
+                    == StoredTensors(workspace["from-container/model.safetensors"]).tensors, "\(name)")
+        }
+    }
+
+    @Test(arguments: [
+        ("own-head", attach("half-grown"), #""lm_head.weight" would stay at 40"#),
+        ("own-head", attach("half-grown"), #""vocab_size": 43"#),
+        ("own-head", attach("tokens-alone-grown"), "names row 41"),
+        ("own-head", attach("embedding-alone-grown"), "trained with 43 tokens"),
+        ("own-head", attach("grown", #", "vocab_size": 42"#), #"the adapter has 43 rows"#),
+        ("own-head", attach("saved-head", #", "weight": 0.5"#), "has no weight"),
+        ("own-head", attach("tied-saved-head", #", "vocab_size": 0"#), "at least 1"),
+        ("own-head", attach("plain") + ", " + attach("saved-head") + ", " + attach("saved-head"), "another adapter"),
+    ]) func whatCannotBeMergedIsExplained(_ base: String, _ attach: String, _ words: String) throws {
+        let workspace = try Workspace()
+        let spec = try workspace.spec(
+            input: AdapterKindsTests.base(base), steps: attach + #", {"op": "dequantize-merge"}"#)
+        let run = try QConvRun(["pipeline", spec])
+        #expect(run.status == 2)
+        #expect(run.errors.contains(words), "\(run.errors)")
+        #expect(!workspace.exists("out"))
+    }
+
+    /// With the size of the vocabulary given, what the adapter lacks is resized: new rows are the mean of the old.
+    @Test(arguments: ["half-grown", "tokens-alone-grown", "embedding-alone-grown"])
+    func aGivenVocabularyResizesTheBase(_ adapter: String) throws {
+        let workspace = try Workspace()
+        let spec = try workspace.spec(
+            input: AdapterKindsTests.base("own-head"),
+            steps: AdapterKindsTests.attach(adapter, #", "vocab_size": 43"#) + #", {"op": "dequantize-merge"}"#)
+        let run = try QConvRun(["pipeline", spec])
+        #expect(run.status == 0, "\(run.errors)")
+        let merged = try StoredTensors(workspace["out/model.safetensors"])
+        let base = try StoredTensors(
+            URL(fileURLWithPath: AdapterKindsTests.base("own-head")).appendingPathComponent("model.safetensors"))
+        let config = try JSONValue(parsing: Data(contentsOf: workspace["out/config.json"]))
+        #expect(config["vocab_size"] == 43)
+        #expect(merged["model.embed_tokens.weight"]?.shape == [43, 64])
+        let head = try #require(merged["lm_head.weight"])
+        #expect(head.shape == [43, 64])
+        let before = try #require(base["lm_head.weight"]).floats
+        #expect(Array(head.floats.prefix(40 * 64)) == before)
+        for column in 0..<64 {
+            let mean = (0..<40).reduce(0.0) { $0 + Double(before[$1 * 64 + column]) } / 40
+            for row in 40..<43 {
+                // Rounded to bfloat16.
+                #expect(abs(Double(head.floats[row * 64 + column]) - mean) <= abs(mean) / 256 + 1e-9)
+            }
+        }
+        if adapter == "tokens-alone-grown" {
+            let trained = try StoredTensors(
+                AdapterKindsTests.fixtures
+                    .appendingPathComponent("adapters/tokens-alone-grown/adapter_model.safetensors"))
+            let rows = try #require(
+                trained["base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta"]
+            ).floats
+            let embedding = try #require(merged["model.embed_tokens.weight"]).floats
+            for column in 0..<64 {
+                #expect(abs(embedding[41 * 64 + column] - rows[64 + column]) <= abs(rows[64 + column]) / 256)
+            }
+        }
+    }
+
+    /// A whole tensor is an update like any other to the report, and named in the plan.
+    @Test func theReportTellsOfWholeTensors() throws {
+        let workspace = try Workspace()
+        let spec = try workspace.spec(
+            input: AdapterKindsTests.base("own-head"),
+            steps: AdapterKindsTests.attach("saved-head") + #", {"op": "dequantize-merge"}"#,
+            report: #"{"json": "report.json"}"#)
+        let plan = try QConvRun(["pipeline", spec, "--plan"])
+        #expect(plan.output.contains("lm_head.weight  replaced"), "\(plan.output)")
+        let run = try QConvRun(["pipeline", spec, "--quiet"])
+        #expect(run.status == 0, "\(run.errors)")
+        let report = try JSONValue(parsing: Data(contentsOf: workspace["report.json"]))
+        let tensors = report["outputs"]?.array?.first?["tensors"]?.array ?? []
+        let head = try #require(tensors.first { $0["name"] == "lm_head.weight" })
+        #expect(abs((head["update_kept"]?.double ?? 0) - 1) < 1e-6)
+        #expect(head["relative_error"]?.double ?? 1 < 1e-6)
+    }
+}
