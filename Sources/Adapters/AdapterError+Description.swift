@@ -1,3 +1,4 @@
+import Checkpoints
 import Tensors
 
 extension AdapterError: CustomStringConvertible {
@@ -10,13 +11,11 @@ extension AdapterError: CustomStringConvertible {
             "\(path): not a directory; give the directory that holds adapter_config.json and adapter_model.safetensors"
         case .noConfiguration(let directory, let nearby):
             AdapterError.describeMissingConfiguration(in: "\(directory)", nearby: nearby)
-        case .noWeights(let directory, hasPickle: true):
+        case .noWeights(let directory):
             """
-            \(directory): has adapter_model.bin, a pickle, but no adapter_model.safetensors; load the adapter with PEFT \
-            and save it again with save_pretrained(…), which writes safetensors
+            \(directory): has \(AdapterFiles.configuration) but none of \(AdapterFiles.weightsNames.joined(separator: ", ")); \
+            was the adapter saved completely?
             """
-        case .noWeights(let directory, hasPickle: false):
-            "\(directory): has adapter_config.json but no adapter_model.safetensors; was the adapter saved completely?"
         case .malformedJSON(let file, let error):
             "\(file): \(error)"
         case .configurationTooLarge(let file, let bytes, let limit):

@@ -8,8 +8,8 @@ public enum AdapterError: Error, Hashable, Sendable {
     case notADirectory(FilePath)
     /// The directory has no `adapter_config.json`; `nearby` are subdirectories that have one.
     case noConfiguration(directory: FilePath, nearby: [String])
-    /// The directory has an `adapter_config.json` but no `adapter_model.safetensors`.
-    case noWeights(directory: FilePath, hasPickle: Bool)
+    /// The directory has an `adapter_config.json` but no `adapter_model.safetensors` or older file of weights.
+    case noWeights(directory: FilePath)
     case malformedJSON(file: FilePath, JSONParseError)
     case configurationTooLarge(file: FilePath, bytes: Int, limit: Int)
     case missingKey(file: FilePath, key: String, expected: String)

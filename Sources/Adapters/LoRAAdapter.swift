@@ -3,7 +3,8 @@ import LosslessJSON
 import SystemPackage
 import Tensors
 
-/// A LoRA adapter as PEFT's `save_pretrained` writes it: `adapter_config.json` and `adapter_model.safetensors`.
+/// A LoRA adapter as PEFT's `save_pretrained` writes it: `adapter_config.json` and `adapter_model.safetensors`, in older
+/// ones `adapter_model.bin`.
 ///
 /// Opening reads the configuration and the file's header and checks them against each other; factors are read when they
 /// are asked for, and not kept. Safe to use from several threads at once.
@@ -21,7 +22,8 @@ public struct LoRAAdapter: Sendable {
 
     /// The bytes of `adapter_config.json`.
     let configurationBytes: [UInt8]
-    let weights: any CheckpointReader
+    /// The reader of the tensors, all of which ``changes`` or ``modules`` use.
+    public let weights: any CheckpointReader
     /// The file that messages about weights name.
     let weightsFile: FilePath
     /// Where each module's factors stand among the tensors of `weights`.
@@ -30,17 +32,16 @@ public struct LoRAAdapter: Sendable {
     /// Opens an adapter.
     ///
     /// - Parameter directory: The directory that PEFT's `save_pretrained` wrote.
-    /// - Throws: as ``init(directory:openWeights:)``, and ``CheckpointError`` when `adapter_model.safetensors` is no valid
-    ///   safetensors file.
+    /// - Throws: as ``init(directory:openWeights:)``, and ``CheckpointError`` when the weights' file is not valid.
     public init(directory: FilePath) throws {
-        try self.init(directory: directory) { try SafetensorsCheckpoint(file: $0) }
+        try self.init(directory: directory, openWeights: AdapterFiles.openWeights)
     }
 
     /// Opens an adapter whose weights are read in a particular way.
     ///
     /// - Parameters:
     ///   - directory: The directory that PEFT's `save_pretrained` wrote.
-    ///   - openWeights: Makes a reader of `adapter_model.safetensors`.
+    ///   - openWeights: Makes a reader of the weights' file.
     /// - Throws: ``AdapterError`` when the directory holds no adapter, or one that a plain LoRA merge cannot reproduce;
     ///   ``Tensors/FileError`` when a file cannot be read.
     public init(directory: FilePath, openWeights: (FilePath) throws -> any CheckpointReader) throws {

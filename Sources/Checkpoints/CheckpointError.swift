@@ -6,6 +6,7 @@ import Tensors
 public enum CheckpointError: Error, Hashable, Sendable {
     case invalidSafetensors(file: FilePath, problem: SafetensorsProblem)
     case invalidIndex(file: FilePath, problem: ShardIndexProblem)
+    case invalidPyTorch(file: FilePath, problem: PyTorchProblem)
     case invalidContainer(file: FilePath, problem: NF4ContainerProblem)
     case invalidQuantizedTensor(name: String, problem: QuantizedTensorProblem)
     case noSuchTensor(file: FilePath, name: String)
@@ -43,6 +44,7 @@ extension CheckpointError: CustomStringConvertible {
         switch self {
         case .invalidSafetensors(let file, let problem): "\(file): \(problem)"
         case .invalidIndex(let file, let problem): "\(file): \(problem)"
+        case .invalidPyTorch(let file, let problem): "\(file): \(problem)"
         case .invalidContainer(let file, let problem): "\(file): \(problem)"
         case .invalidQuantizedTensor(let name, let problem): "tensor \"\(name)\": \(problem)"
         case .noSuchTensor(let file, let name): "\(file): has no tensor \"\(name)\""

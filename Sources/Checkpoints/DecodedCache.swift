@@ -1,14 +1,8 @@
 import Synchronization
-import Tensors
 
 /// Decoded streams that were read in part, so that reading the rest does not decode them again. The least recently used
 /// go first.
-final class ChunkCache: Sendable {
-    struct Key: Hashable, Sendable {
-        let chunk: Int
-        let part: TensorPart
-    }
-
+final class DecodedCache<Key: Hashable & Sendable>: Sendable {
     /// A decoded stream, or the place where one thread puts it while others wait for it.
     private final class Entry: Sendable {
         let bytes = Mutex<[UInt8]?>(nil)

@@ -1,0 +1,136 @@
+import Checkpoints
+import SystemPackage
+import Tensors
+import Testing
+
+@Suite struct PyTorchCheckpointTests {
+    @Test func thereAreFixtures() {
+        #expect(PickleFixtures.good.count == 17)
+        #expect(PickleFixtures.corpus.count > 200)
+    }
+
+    /// Every tensor under its name, with the dtype, shape and bytes that safetensors wrote for it.
+    @Test(arguments: PickleFixtures.good)
+    func tensorsAreThoseOfTorch(_ good: PickleFixtures.Good) throws {
+        let checkpoint = try PyTorchCheckpoint(file: good.file)
+        let expected = try SafetensorsCheckpoint(file: good.expected)
+        #expect(Set(checkpoint.tensors) == Set(expected.tensors))
+        #expect(checkpoint.tensors.count == expected.tensors.count)
+        for (index, tensor) in checkpoint.tensors.enumerated() {
+            let other = try #require(expected.tensors.firstIndex(of: tensor))
+            #expect(try values(checkpoint, index) == values(expected, other), "\(tensor.name)")
+        }
+    }
+
+    /// Any range of bytes, also one that starts or ends inside an element.
+    @Test(arguments: ["views-zip", "views-legacy", "views-deflated"])
+    func rangesArePartsOfTheWhole(name: String) throws {
+        let checkpoint = try PyTorchCheckpoint(file: PickleFixtures.directory.appending("good/\(name).bin"))
+        var generator = SplitMix(7)
+        for (index, tensor) in checkpoint.tensors.enumerated() {
+            let whole = try values(checkpoint, index)
+            for _ in 0..<20 {
+                let bounds = [0, 0].map { _ in Int.random(in: 0...whole.count, using: &generator) }.sorted()
+                var part = [UInt8](repeating: 0, count: bounds[1] - bounds[0])
+                try part.withUnsafeMutableBytes {
+                    try checkpoint.read(.values, ofTensor: index, at: bounds[0], into: $0)
+                }
+                #expect(part == Array(whole[bounds[0]..<bounds[1]]), "\(tensor.name) \(bounds)")
+            }
+            #expect(throws: CheckpointError.self) {
+                var byte: UInt8 = 0
+                try withUnsafeMutableBytes(of: &byte) {
+                    try checkpoint.read(.values, ofTensor: index, at: whole.count, into: $0)
+                }
+            }
+        }
+    }
+
+    /// Every hostile or broken file is refused with a message that names the file and what is wrong.
+    @Test(arguments: PickleFixtures.corpus)
+    func theCorpusIsRefused(_ hostile: PickleFixtures.Hostile) throws {
+        try withTemporaryDirectory { directory in
+            let path = directory.appending("hostile.bin")
+            try write(hostile.bytes, to: path)
+            let error = #expect(throws: (any Error).self) { try readAll(path) }
+            let text = "\(try #require(error))"
+            #expect(text.hasPrefix("\(path): "))
+            for needle in hostile.needles { #expect(text.contains(needle), "\(text)") }
+        }
+    }
+
+    /// Damaged files are refused, or still read; nothing crashes, and only errors about the file come out.
+    @Test(arguments: PickleFixtures.good)
+    func randomDamageNeverCrashes(_ good: PickleFixtures.Good) throws {
+        let original = try contents(good.file)
+        var generator = SplitMix(UInt64(original.count))
+        try withTemporaryDirectory { directory in
+            let path = directory.appending("damaged.bin")
+            for _ in 0..<300 {
+                try write(damaged(original, &generator), to: path)
+                do {
+                    try readAll(path)
+                } catch let error as CheckpointError {
+                    #expect("\(error)".hasPrefix("\(path): "))
+                }
+            }
+        }
+    }
+
+    @Test func directoriesAndShardsAreOpened() throws {
+        let good = PickleFixtures.directory.appending("good")
+        try withTemporaryDirectory { directory in
+            let views = try contents(good.appending("views-zip.bin"))
+            try write(views, to: directory.appending("pytorch_model.bin"))
+            try write(Array("{\"model_type\": \"llama\"}".utf8), to: directory.appending("config.json"))
+            let expected = try PyTorchCheckpoint(file: good.appending("views-zip.bin")).tensors
+            #expect(try ModelDirectory(path: directory).reader.tensors == expected)
+            #expect(try ModelDirectory(path: directory.appending("pytorch_model.bin")).reader.tensors == expected)
+            // As transformers does, safetensors come first.
+            let other = safetensors(#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}"#, data: [1])
+            try write(other, to: directory.appending("model.safetensors"))
+            #expect(try ModelDirectory(path: directory).reader.tensors.map(\.name) == ["a"])
+        }
+        try withTemporaryDirectory { directory in
+            try write(contents(good.appending("views-zip.bin")), to: directory.appending("a.bin"))
+            try write(contents(good.appending("python2-legacy.bin")), to: directory.appending("b.bin"))
+            let names = try PyTorchCheckpoint(file: good.appending("views-zip.bin")).tensors.map(\.name)
+            let map = names.map { "\"\($0)\": \"a.bin\"" } + ["\"weight\": \"b.bin\""]
+            let index = directory.appending("pytorch_model.bin.index.json")
+            try write(Array("{\"weight_map\": {\(map.joined(separator: ", "))}}".utf8), to: index)
+            let model = try ModelDirectory(path: directory)
+            #expect(model.reader.tensors.map(\.name) == names + ["weight"])
+            #expect(model.reader.files.count == 3)
+            try write(Array("{\"weight_map\": {\"weight\": \"b.bin\", \"other\": \"b.bin\"}}".utf8), to: index)
+            #expect(throws: CheckpointError.self) { try ModelDirectory(path: index) }
+        }
+    }
+
+    private func values(_ reader: any CheckpointReader, _ index: Int) throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: reader.tensors[index].byteCount(of: .values))
+        try bytes.withUnsafeMutableBytes { try reader.read(.values, ofTensor: index, at: 0, into: $0) }
+        return bytes
+    }
+
+    private func readAll(_ path: FilePath) throws {
+        let checkpoint = try PyTorchCheckpoint(file: path)
+        for index in checkpoint.tensors.indices { _ = try values(checkpoint, index) }
+    }
+
+    private func damaged(_ original: [UInt8], _ generator: inout SplitMix) -> [UInt8] {
+        var bytes = original
+        for _ in 0...Int.random(in: 0..<4, using: &generator) where !bytes.isEmpty {
+            let place = Int.random(in: 0..<bytes.count, using: &generator)
+            switch Int.random(in: 0..<6, using: &generator) {
+            case 0: bytes[place] = UInt8.random(in: 0...255, using: &generator)
+            case 1: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
+            case 2: bytes.removeSubrange(place...)
+            case 3: bytes.remove(at: place)
+            case 4: bytes.insert(contentsOf: generator.bytes(3), at: place)
+            default:
+                for offset in place..<min(place + 8, bytes.count) { bytes[offset] = 0xFF }
+            }
+        }
+        return bytes
+    }
+}
