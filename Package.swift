@@ -93,7 +93,7 @@ let package = Package(
         .testTarget(
             name: "PipelineTests",
             dependencies: [
-                "Pipeline", "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "TestSupport",
+                "Pipeline", "Checkpoints", "Quantization", "Reports", "Tensors", "LosslessJSON", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(

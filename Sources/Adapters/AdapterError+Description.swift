@@ -47,12 +47,12 @@ extension AdapterError: CustomStringConvertible {
             "\(file): holds no tensors; was the adapter saved completely?"
         case .nonFinite(let file, let tensor, let index):
             "\(file): \(tensor): element \(index) is NaN or infinite; the training run diverged, use an earlier checkpoint"
-        case .unmatched(let adapter, let moduleCount, let problems):
+        case .unmatched(let adapter, let count, let problems):
             AdapterError.list(
                 problems,
                 """
-                \(adapter): \(problems.count) of \(moduleCount) modules do not fit the model\
-                \(problems.count == moduleCount ? "; is this an adapter for another model?" : ":")
+                \(adapter): \(problems.count) of \(count) changes do not fit the model\
+                \(problems.count == count ? "; is this an adapter for another model?" : ":")
                 """
             ) { "\($0)" }
         }
@@ -98,6 +98,10 @@ extension AdapterTensorProblem: CustomStringConvertible {
             "\(module): lora_A has rank \(a) (its rows), lora_B has rank \(b) (its columns)"
         case .unexpectedRank(let module, let expected, let found, let source):
             "\(module): expected rank \(expected) (\(source) in adapter_config.json), found \(found)"
+        case .unannounced(let tensor, let field):
+            "\(tensor): is there, but \(field) in adapter_config.json is not on; PEFT would drop it"
+        case .vectorShape(let tensor, let expected, let found):
+            "\(tensor): expected \(expected), found \(found)"
         case .unwantedModule(let module, .excluded):
             "\(module): has factors, but exclude_modules in adapter_config.json leaves it out"
         case .unwantedModule(let module, .notTargeted):

@@ -26,8 +26,8 @@ public enum AdapterError: Error, Hashable, Sendable {
     case empty(file: FilePath)
     /// A factor has a value that is NaN or infinite.
     case nonFinite(file: FilePath, tensor: String, index: Int)
-    /// Modules that do not fit the model.
-    case unmatched(adapter: FilePath, moduleCount: Int, [LoRAMatchProblem])
+    /// Changes that do not fit the model; `count` is how many the adapter has in all.
+    case unmatched(adapter: FilePath, count: Int, [LoRAMatchProblem])
 }
 
 /// A field of `adapter_config.json` that changes the merge in a way that is not supported.
@@ -58,6 +58,10 @@ public enum AdapterTensorProblem: Hashable, Sendable {
     case ranksDiffer(module: String, a: Int, b: Int)
     /// A rank that is not the one that the configuration's `source` gives the module.
     case unexpectedRank(module: String, expected: Int, found: Int, source: String)
+    /// A tensor that a field of the configuration turns on, and that is there although the field is off.
+    case unannounced(tensor: String, field: String)
+    /// A vector, such as DoRA's magnitudes, of another shape than the module asks for.
+    case vectorShape(tensor: String, expected: [Int], found: [Int])
     /// A module that the configuration leaves out.
     case unwantedModule(module: String, ModuleObjection)
 }

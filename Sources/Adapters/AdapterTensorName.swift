@@ -1,15 +1,11 @@
-/// What a tensor of `adapter_model.safetensors` is, by its name.
+/// What a tensor of an adapter's file is, by its name.
 enum AdapterTensorName: Hashable {
-    /// `base_model.model.<module>.lora_A.weight`, [r, in].
-    case factorA(module: String)
-    /// `base_model.model.<module>.lora_B.weight`, [out, r].
-    case factorB(module: String)
+    /// A tensor of a module's low-rank update: `base_model.model.<module>.lora_A.weight` and the like.
+    case factor(module: String, FactorRole)
     /// Anything else, with the PEFT feature it belongs to.
     case unsupported(feature: String)
 
     private static let prefix = "base_model.model."
-    static let suffixA = ".lora_A.weight"
-    static let suffixB = ".lora_B.weight"
 
     init(_ name: String) {
         guard name.hasPrefix(AdapterTensorName.prefix) else {
@@ -17,17 +13,15 @@ enum AdapterTensorName: Hashable {
             return
         }
         let path = name.dropFirst(AdapterTensorName.prefix.count)
-        if path.hasSuffix(AdapterTensorName.suffixA) {
-            self = .factorA(module: String(path.dropLast(AdapterTensorName.suffixA.count)))
-        } else if path.hasSuffix(AdapterTensorName.suffixB) {
-            self = .factorB(module: String(path.dropLast(AdapterTensorName.suffixB.count)))
+        if let role = FactorRole.allCases.first(where: { path.hasSuffix($0.suffix) }) {
+            self = .factor(module: String(path.dropLast(role.suffix.count)), role)
         } else {
             self = .unsupported(feature: AdapterTensorName.feature(of: path))
         }
     }
 
     /// The name of a module's tensor in the file.
-    static func full(module: String, suffix: String) -> String { prefix + module + suffix }
+    static func full(module: String, _ role: FactorRole) -> String { prefix + module + role.suffix }
 
     private static func feature(of path: Substring) -> String {
         let components = path.split(separator: ".", omittingEmptySubsequences: false)
@@ -37,11 +31,9 @@ enum AdapterTensorName: Hashable {
             if rest.count == 2, rest.last == "weight" {
                 return "keeps the adapter's name (\(rest[rest.startIndex])), which PEFT's save_pretrained() removes"
             }
-            if rest.last == "bias" { return "a bias of lora_B (lora_bias)" }
         }
         for component in components.reversed() {
             switch component {
-            case "lora_magnitude_vector": return "DoRA's magnitudes (use_dora)"
             case "lora_embedding_A", "lora_embedding_B": return "LoRA on an embedding"
             case "lora_diag": return "KaSA's singular values (kasa_config)"
             case "lora_velora_embed": return "VeLoRA's projection (velora_config)"
@@ -53,5 +45,27 @@ enum AdapterTensorName: Hashable {
         }
         if path.hasSuffix(".bias") { return "a whole bias (bias or modules_to_save)" }
         return "a whole tensor (modules_to_save, or an embedding that was resized)"
+    }
+}
+
+/// What a tensor is to the low-rank update of its module.
+enum FactorRole: CaseIterable, Hashable {
+    /// lora_A of a linear layer, [r, in].
+    case a
+    /// lora_B of a linear layer, [out, r].
+    case b
+    /// DoRA's magnitudes, one for each output.
+    case magnitude
+    /// The bias of lora_B (`lora_bias`), [out].
+    case bias
+
+    /// What follows the module's path in the tensor's name.
+    var suffix: String {
+        switch self {
+        case .a: ".lora_A.weight"
+        case .b: ".lora_B.weight"
+        case .magnitude: ".lora_magnitude_vector"
+        case .bias: ".lora_B.bias"
+        }
     }
 }

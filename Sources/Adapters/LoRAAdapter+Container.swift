@@ -21,11 +21,10 @@ extension LoRAAdapter {
     public func containerForm(name: String, weight: Double) -> NF4ContainerAdapter {
         NF4ContainerAdapter(
             name: name, weight: weight, configuration: configurationBytes, tensors: weights.tensors,
-            modules: zip(modules, factorTensors).map { module, tensors in
+            modules: modules.map { module in
                 NF4ContainerAdapter.Module(
-                    name: module.name, rank: module.rank, scaling: module.scaling,
-                    fanInFanOut: configuration.fanInFanOut,
-                    factors: [.init(role: .loraA, tensor: tensors.a), .init(role: .loraB, tensor: tensors.b)])
+                    name: module.name, rank: module.rank, scaling: module.scaling, fanInFanOut: module.isStoredInOut,
+                    factors: module.tensors.containerForm)
             })
     }
 
@@ -37,6 +36,18 @@ extension LoRAAdapter {
             defer { bytes.deallocate() }
             try weights.read(.values, ofTensor: index, at: 0, into: bytes)
             try body(index, UnsafeRawBufferPointer(bytes))
+        }
+    }
+}
+
+extension LoRAModule.Tensors {
+    /// The tensors with their roles, under the container's names.
+    fileprivate var containerForm: [NF4ContainerAdapter.Factor] {
+        let factors: [(NF4ContainerAdapter.Role, Int?)] = [
+            (.loraA, a), (.loraB, b), (.loraMagnitudeVector, magnitude), (.loraBBias, bias),
+        ]
+        return factors.compactMap { role, tensor in
+            tensor.map { NF4ContainerAdapter.Factor(role: role, tensor: $0) }
         }
     }
 }

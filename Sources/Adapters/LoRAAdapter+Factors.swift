@@ -10,9 +10,9 @@ extension LoRAAdapter {
     /// - Throws: ``AdapterError/nonFinite(file:tensor:index:)``; ``Tensors/FileError`` when the file cannot be read.
     public func factors(ofModule index: Int) throws -> LowRankFactors {
         let module = modules[index]
-        let a = try values(ofTensor: factorTensors[index].a)
-        let b = try values(ofTensor: factorTensors[index].b)
-        guard configuration.fanInFanOut else {
+        let a = try values(ofTensor: module.tensors.a)
+        let b = try values(ofTensor: module.tensors.b)
+        guard module.isStoredInOut else {
             return LowRankFactors(
                 rows: module.outFeatures, columns: module.inFeatures, rank: module.rank, left: b, right: a,
                 scaling: module.scaling)
@@ -21,6 +21,51 @@ extension LoRAAdapter {
             rows: module.inFeatures, columns: module.outFeatures, rank: module.rank,
             left: transposed(a, rows: module.rank, columns: module.inFeatures),
             right: transposed(b, rows: module.outFeatures, columns: module.rank), scaling: module.scaling)
+    }
+
+    /// Reads the bias of a module's lora_B as a low-rank update of the base's bias, [out, 1] = bias · [1].
+    ///
+    /// PEFT adds lora_B.bias · scaling. (Onto 4-bit layers PEFT 0.21.2 adds it unscaled, unlike its own forward pass; here
+    /// it is scaled everywhere.)
+    ///
+    /// - Returns: The update; of zeros when the module has no such bias.
+    /// - Throws: as ``factors(ofModule:)``.
+    public func biasFactors(ofModule index: Int) throws -> LowRankFactors {
+        let module = modules[index]
+        let bias = try module.tensors.bias.map(values(ofTensor:))
+        return LowRankFactors(
+            rows: module.outFeatures, columns: 1, rank: 1,
+            left: bias ?? Array(repeating: 0, count: module.outFeatures), right: [1], scaling: module.scaling)
+    }
+
+    /// Reads the low-rank update that a change adds, of a weight or of a bias.
+    ///
+    /// - Parameter index: Index into ``changes``.
+    /// - Throws: as ``factors(ofModule:)``.
+    public func addedFactors(ofChange index: Int) throws -> LowRankFactors {
+        switch changes[index].kind {
+        case .lowRank(let module): try factors(ofModule: module)
+        case .bias(let module): try biasFactors(ofModule: module)
+        }
+    }
+
+    /// Reads DoRA's magnitudes of a module, one for each output.
+    ///
+    /// - Returns: `nil` when the module has none.
+    /// - Throws: as ``factors(ofModule:)``.
+    public func magnitudes(ofModule index: Int) throws -> [Float]? {
+        try modules[index].tensors.magnitude.map(values(ofTensor:))
+    }
+
+    /// Bytes that the data of a change takes in memory while its tensor is worked on.
+    public func factorBytes(ofChange index: Int) -> Int {
+        switch changes[index].kind {
+        case .lowRank(let index):
+            let module = modules[index]
+            return (module.rank * (module.inFeatures + module.outFeatures) + 3 * module.outFeatures) * 4
+        case .bias(let index):
+            return modules[index].outFeatures * 4
+        }
     }
 
     private func values(ofTensor index: Int) throws -> [Float] {

@@ -15,19 +15,19 @@ public struct LoRAAdapter: Sendable {
     /// The adapter's directory.
     public let directory: FilePath
     public let configuration: LoRAConfiguration
-    /// The modules in the order of the file.
+    /// The modules with low-rank updates, in the order of the file.
     public let modules: [LoRAModule]
+    /// Everything that the adapter does to the base model; what concerns the same tensor, in the order it is applied in.
+    public let changes: [AdapterChange]
     /// The files the adapter was read from, for fingerprints: the configuration, then the weights.
     public let files: [FilePath]
 
     /// The bytes of `adapter_config.json`.
     let configurationBytes: [UInt8]
-    /// The reader of the tensors, all of which ``changes`` or ``modules`` use.
+    /// The tensors of the file.
     public let weights: any CheckpointReader
     /// The file that messages about weights name.
     let weightsFile: FilePath
-    /// Where each module's factors stand among the tensors of `weights`.
-    let factorTensors: [(a: Int, b: Int)]
 
     /// Opens an adapter.
     ///
@@ -59,8 +59,15 @@ public struct LoRAAdapter: Sendable {
     ) throws {
         let configuration = try LoRAAdapter.parseConfiguration(configurationBytes, file: configurationFile)
         let rules = try ModuleRules(configuration, file: configurationFile)
-        let pairs = try FactorPair.collect(from: weights.tensors, file: weightsFile)
-        let problems = pairs.flatMap { $0.problems(under: rules) }
+        var modules: [LoRAModule] = []
+        var problems: [AdapterTensorProblem] = []
+        for tensors in try ModuleTensors.collect(from: weights.tensors, file: weightsFile) {
+            do throws(AdapterTensorProblems) {
+                modules.append(try tensors.described(by: rules))
+            } catch {
+                problems += error.all
+            }
+        }
         guard problems.isEmpty else { throw AdapterError.inconsistentTensors(file: weightsFile, problems) }
 
         self.configurationBytes = configurationBytes
@@ -69,13 +76,8 @@ public struct LoRAAdapter: Sendable {
         self.directory = directory
         self.configuration = configuration
         self.weights = weights
-        modules = pairs.map { pair in
-            let rank = pair.a.tensor.shape[0]
-            return LoRAModule(
-                name: pair.module, rank: rank, inFeatures: pair.a.tensor.shape[1], outFeatures: pair.b.tensor.shape[0],
-                alpha: rules.alpha(of: pair.module), scaling: rules.scaling(of: pair.module, rank: rank))
-        }
-        factorTensors = pairs.map { ($0.a.index, $0.b.index) }
+        self.modules = modules
+        changes = modules.enumerated().flatMap { $0.element.changes(at: $0.offset) }
     }
 
     private static func readConfiguration(_ path: FilePath) throws -> [UInt8] {

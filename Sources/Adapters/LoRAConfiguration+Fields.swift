@@ -47,7 +47,7 @@ extension LoRAConfiguration {
         ("eva_config", .ignored),
         ("corda_config", .ignored),
         ("lora_ga_config", .ignored),
-        ("use_dora", .refused(feature: "DoRA")),
+        ("use_dora", .read),
         ("velora_config", .refused(feature: "VeLoRA")),
         (
             "alora_invocation_tokens",
@@ -65,7 +65,7 @@ extension LoRAConfiguration {
         ("layer_replication", .refused(feature: "replicated layers")),
         // Where computation takes place; PEFT removes it when it saves.
         ("runtime_config", .ignored),
-        ("lora_bias", .refused(feature: "a bias of lora_B")),
+        ("lora_bias", .read),
         ("target_parameters", .refused(feature: "LoRA on parameters that are no module's weight")),
         ("use_bdlora", .refused(feature: "BD-LoRA")),
         (

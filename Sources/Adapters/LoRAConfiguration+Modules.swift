@@ -58,6 +58,13 @@ package struct ModuleRules {
         self.layers = layers
     }
 
+    /// Whether modules have magnitudes (DoRA).
+    var usesDoRA: Bool { configuration.useDoRA }
+    /// Whether lora_B has a bias.
+    var hasLoRABias: Bool { configuration.loraBias }
+    /// Whether weights of linear layers are stored [in, out].
+    var fanInFanOut: Bool { configuration.fanInFanOut }
+
     /// The rank that a module's factors must have, and the key that says so.
     package func rank(of module: String) -> (rank: Int, source: String) {
         guard let match = ranks.first(where: { $0.pattern.matches(module) }) else { return (configuration.r, "r") }

@@ -21,6 +21,8 @@ extension LoRAConfiguration {
         loraAlpha = try reader.required("lora_alpha", "a number") { $0.finiteDouble }
         useRSLoRA = try reader.optional("use_rslora", "true or false") { $0.bool } ?? false
         fanInFanOut = try reader.optional("fan_in_fan_out", "true or false") { $0.bool } ?? false
+        useDoRA = try reader.optional("use_dora", "true or false") { $0.bool } ?? false
+        loraBias = try reader.optional("lora_bias", "true or false") { $0.bool } ?? false
         rankPattern = try reader.pattern("rank_pattern", "a positive integer") { $0.positiveInt }
         alphaPattern = try reader.pattern("alpha_pattern", "a number") { $0.finiteDouble }
         targetModules = try reader.selection("target_modules")

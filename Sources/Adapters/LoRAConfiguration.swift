@@ -14,6 +14,10 @@ public struct LoRAConfiguration: Hashable, Sendable {
     public let alphaPattern: [PatternOverride<Double>]
     /// Whether weights are stored [in, out], as GPT-2's `Conv1D` does, in place of [out, in].
     public let fanInFanOut: Bool
+    /// DoRA: each module has magnitudes, to which the rows of weight + update are scaled.
+    public let useDoRA: Bool
+    /// Whether lora_B has a bias, which is scaled and added to the base's.
+    public let loraBias: Bool
     /// What the adapter was trained on; `nil` when PEFT chose by architecture.
     public let targetModules: ModuleSelection?
     /// What was left out of ``targetModules``.

@@ -26,7 +26,7 @@ struct ByteComparison: Sendable {
 
     init(plan: ComparisonPlan) {
         self.plan = plan
-        candidates = plan.pairs.indices.filter { plan.pairs[$0].hasOneEncoding && plan.pairs[$0].module == nil }
+        candidates = plan.pairs.indices.filter { plan.pairs[$0].hasOneEncoding && plan.pairs[$0].changes.isEmpty }
         pieces = candidates.map { index in
             (plan.pairs[index].a?.tensor.parts ?? []).flatMap { part, byteCount in
                 stride(from: 0, to: byteCount, by: ByteComparison.pieceBytes).map {

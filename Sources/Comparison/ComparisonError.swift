@@ -15,6 +15,8 @@ public enum ComparisonError: Error, Hashable, Sendable {
     case adapterAsBase(FilePath)
     /// A model and an adapter have nothing in common.
     case differentKinds(model: FilePath, adapter: FilePath)
+    /// The adapter does more than add to the weights of a, so that there is no update to look for in b.
+    case notAdditive(adapter: FilePath, module: String, feature: String)
     case notEnoughMemory(given: Int, needed: Int)
 }
 
@@ -33,6 +35,8 @@ extension ComparisonError: CustomStringConvertible {
             "\(path): is an adapter; --adapter measures what became of an adapter in two models: give the base model first and the merged model second"
         case .differentKinds(let model, let adapter):
             "\(adapter): is an adapter and \(model) a model; compare two models and give the adapter with --adapter, or compare two adapters"
+        case .notAdditive(let adapter, let module, let feature):
+            "\(adapter): \(module) uses \(feature), which is no sum of base and update, and --adapter looks for sums; merge the adapter with \"dequantize-merge\" into a model in f32 and compare with that"
         case .notEnoughMemory(let given, let needed):
             "--memory: \(given) bytes are not enough for this comparison; give it at least \((needed + (1 << 20) - 1) >> 20)MiB"
         }

@@ -25,11 +25,14 @@ struct ComparisonPlan: Sendable {
         adapter = try options.adapter.map { path in
             guard a.kind == .model else { throw ComparisonError.adapterAsBase(a.path) }
             let adapter = try LoRAAdapter(directory: path)
+            if let module = adapter.modules.first(where: \.hasMagnitude) {
+                throw ComparisonError.notAdditive(adapter: path, module: module.name, feature: "DoRA (use_dora)")
+            }
             let renamed = zip(a.reader.tensors, names.a).map { tensor, name in
                 LogicalTensor(name: name, shape: tensor.shape, encoding: tensor.encoding)
             }
             // The pairs begin with the tensors of a, in their order.
-            for match in try adapter.match(to: renamed) { pairs[match.tensor].module = match.module }
+            for match in try adapter.match(to: renamed) { pairs[match.tensor].changes.append(match.change) }
             return adapter
         }
         self.pairs = try ComparisonPlan.selected(pairs, options)

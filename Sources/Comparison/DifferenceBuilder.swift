@@ -50,7 +50,7 @@ struct DifferenceBuilder {
             distribution: areValues
                 ? MagnitudeDistribution(finding.histogram, maximum: found.sums.maxAbsError) : nil,
             codesChanged: onOneGrid ? found.codesChanged : nil, scalesChanged: onOneGrid ? found.scalesChanged : nil,
-            update: pair.module == nil || !areValues
+            update: pair.changes.isEmpty || !areValues
                 ? nil : UpdateDifference(sums: found.sumsWithUpdate, squaredStep: found.squaredStep))
     }
 

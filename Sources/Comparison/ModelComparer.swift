@@ -67,17 +67,12 @@ public struct ModelComparer: Sendable {
         let inFloat64 = plan.pairs.contains { $0.comparable != nil && $0.arithmetic == .float64 }
         let perElement = inFloat64 ? PairWorker.bytesPerElementInFloat64 : PairWorker.bytesPerElement
         let factorBytes =
-            plan.pairs.lazy.compactMap { pair in
-                pair.module.flatMap { module in plan.adapter.map { $0.modules[module].factorBytes } }
+            plan.pairs.lazy.map { pair in
+                pair.changes.reduce(0) { $0 + (plan.adapter?.factorBytes(ofChange: $1) ?? 0) }
             }.max() ?? 0
         let perThread = max(capacity * perElement + factorBytes, 2 * ByteComparison.pieceBytes)
         let affordable = options.memory / perThread
         guard affordable >= 1 else { throw .notEnoughMemory(given: options.memory, needed: perThread) }
         return min(max(1, options.threads ?? coreCount), affordable)
     }
-}
-
-extension LoRAModule {
-    /// Bytes of the factors in float32.
-    fileprivate var factorBytes: Int { rank * (inFeatures + outFeatures) * 4 }
 }

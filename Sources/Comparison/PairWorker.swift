@@ -15,8 +15,8 @@ final class PairWorker {
     private let plan: ComparisonPlan
     private let a: TensorSlice
     private let b: TensorSlice
-    /// The update of the pair in hand; `nil` without one.
-    private var update: LowRankUpdate?
+    /// The updates of the pair in hand.
+    private var updates: [LowRankUpdate] = []
     /// Where the update's values go.
     private let updateValues: UnsafeMutablePointer<Float>
 
@@ -33,7 +33,7 @@ final class PairWorker {
 
     /// Gets ready for the elements of a pair.
     func open(_ pair: TensorPair) throws {
-        update = try pair.module.flatMap { try plan.adapter?.factors(ofModule: $0) }.map { factors in
+        updates = try pair.changes.compactMap { try plan.adapter?.addedFactors(ofChange: $0) }.map { factors in
             LowRankUpdate(
                 left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns,
                 rank: factors.rank, scaling: Float(factors.scaling))
@@ -101,8 +101,10 @@ final class PairWorker {
 
     /// The update of the elements in hand; `nil` when the adapter brings none.
     private func makeUpdate(_ range: Range<Int>) -> UnsafePointer<Float>? {
-        guard let update else { return nil }
-        update.compute(range, accumulate: false, into: updateValues)
+        guard !updates.isEmpty else { return nil }
+        for (index, update) in updates.enumerated() {
+            update.compute(range, accumulate: index > 0, into: updateValues)
+        }
         return UnsafePointer(updateValues)
     }
 

@@ -24,8 +24,8 @@ struct TensorPair: Sendable {
     let name: String
     let a: Side?
     let b: Side?
-    /// The adapter's module whose update belongs to this weight.
-    var module: Int?
+    /// The adapter's changes of this tensor, as indices into its list.
+    var changes: [Int] = []
 
     /// The two sides, if they have the same shape and so can be compared.
     var comparable: (a: Side, b: Side)? {

@@ -42,11 +42,41 @@ import Testing
         #expect(adapter.modules[0].scaling == 4)
     }
 
+    @Test func magnitudesGoWithUseDoRA() throws {
+        let name = "base_model.model.model.layers.0.q_proj.lora_magnitude_vector"
+        let pair = TemporaryDirectory.modulePair()
+        let on: [(String, JSONValue)] = [("use_dora", true)]
+        let directory = try TemporaryDirectory.adapter(on, pair + [StoredTensor(name, [5], values: [1, 2, 3, 4, 5])])
+        let adapter = try LoRAAdapter(testing: directory.path)
+        #expect(adapter.modules[0].hasMagnitude)
+        #expect(try adapter.magnitudes(ofModule: 0) == [1, 2, 3, 4, 5])
+        #expect(try problems(on, pair) == [.missingFactor(present: a, missing: name)])
+        #expect(
+            try problems(on, pair + [StoredTensor(name, [3])])
+                == [.vectorShape(tensor: name, expected: [5], found: [3])])
+        #expect(
+            try problems([], pair + [StoredTensor(name, [5])]) == [.unannounced(tensor: name, field: "use_dora")])
+    }
+
+    @Test func biasesGoWithLoRABias() throws {
+        let name = "base_model.model.model.layers.0.q_proj.lora_B.bias"
+        let pair = TemporaryDirectory.modulePair()
+        let on: [(String, JSONValue)] = [("lora_bias", true)]
+        let directory = try TemporaryDirectory.adapter(on, pair + [StoredTensor(name, [5], values: [1, 2, 3, 4, 5])])
+        let adapter = try LoRAAdapter(testing: directory.path)
+        #expect(adapter.changes.map(\.tensorName) == ["weight", "bias"].map { "model.layers.0.q_proj.\($0)" })
+        #expect(try adapter.biasFactors(ofModule: 0).left == [1, 2, 3, 4, 5])
+        #expect(try problems(on, pair) == [.missingFactor(present: a, missing: name)])
+        #expect(
+            try problems(on, pair + [StoredTensor(name, [5, 1])])
+                == [.vectorShape(tensor: name, expected: [5], found: [5, 1])])
+        #expect(
+            try problems([], pair + [StoredTensor(name, [5])]) == [.unannounced(tensor: name, field: "lora_bias")])
+    }
+
     @Test(arguments: [
         ("base_model.model.model.embed_tokens.lora_embedding_A", "embedding"),
         ("base_model.model.model.embed_tokens.lora_embedding_B", "embedding"),
-        ("base_model.model.x.lora_magnitude_vector", "DoRA"),
-        ("base_model.model.x.lora_B.bias", "lora_bias"),
         ("base_model.model.x.lora_diag", "KaSA"),
         ("base_model.model.x.lora_velora_embed", "VeLoRA"),
         ("base_model.model.x.lora_something_new", "lora_something_new"),

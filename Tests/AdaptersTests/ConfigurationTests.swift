@@ -50,13 +50,11 @@ import Testing
             ("modules_to_save", ["lm_head"], "modules trained in full"),
             ("megatron_config", ["tensor_model_parallel_size": 2], "Megatron"),
             ("trainable_token_indices", [1, 2], "token embeddings"),
-            ("use_dora", true, "DoRA"),
             ("velora_config", ["num_groups": 64], "VeLoRA"),
             ("alora_invocation_tokens", [5, 6], "aLoRA"),
             ("use_qalora", true, "QALoRA"),
             ("monteclora_config", ["num_samples": 8], "MonteCLoRA"),
             ("layer_replication", [[0, 4], [2, 5]], "replicated layers"),
-            ("lora_bias", true, "lora_B"),
             ("target_parameters", ["experts.gate_up_proj"], "parameters"),
             ("use_bdlora", ["nblocks": 2], "BD-LoRA"),
             ("arrow_config", ["top_k": 3], "Arrow"),
@@ -84,8 +82,8 @@ import Testing
 
     @Test func everyRefusedFieldIsTested() {
         let tested = Set([
-            "bias", "modules_to_save", "megatron_config", "trainable_token_indices", "use_dora", "velora_config",
-            "alora_invocation_tokens", "use_qalora", "monteclora_config", "layer_replication", "lora_bias",
+            "bias", "modules_to_save", "megatron_config", "trainable_token_indices", "velora_config",
+            "alora_invocation_tokens", "use_qalora", "monteclora_config", "layer_replication",
             "target_parameters", "use_bdlora", "arrow_config", "kasa_config",
         ])
         let refused = LoRAConfiguration.fields.compactMap { field -> String? in
@@ -95,12 +93,12 @@ import Testing
     }
 
     @Test func everyRefusedFieldIsNamedAtOnce() {
-        let error = failure(("use_dora", true), ("lora_bias", true), ("novel", "x"))
+        let error = failure(("use_bdlora", true), ("kasa_config", ["beta": 0.5]), ("novel", "x"))
         guard case .unsupportedFields(_, let fields)? = error else {
             Issue.record("\(String(describing: error))")
             return
         }
-        #expect(Set(fields.map(\.key)) == ["use_dora", "lora_bias", "novel"])
+        #expect(Set(fields.map(\.key)) == ["use_bdlora", "kasa_config", "novel"])
     }
 
     @Test(

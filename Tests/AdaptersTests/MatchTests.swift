@@ -15,7 +15,7 @@ import Testing
             _ = try adapter.match(to: tensors)
             return ([], "")
         } catch {
-            guard case .unmatched(directory.path, adapter.modules.count, let problems) = error else {
+            guard case .unmatched(directory.path, adapter.changes.count, let problems) = error else {
                 Issue.record("\(error)")
                 return ([], "")
             }
@@ -34,15 +34,15 @@ import Testing
             tensor("layers.0.q_proj.weight", [5, 3]), tensor("layers.1.q_proj.weight", [5, 3]), tensor("norm", [3]),
         ]
         let (problems, text) = try problems(base)
-        #expect(problems == [.noTensor(weight: weight, closest: ["layers.0.q_proj.weight"])])
+        #expect(problems == [.noTensor(name: weight, closest: ["layers.0.q_proj.weight"])])
         #expect(text.contains("is this an adapter for another model?"))
-        #expect(text.contains("1 of 1 modules"))
+        #expect(text.contains("1 of 1 changes"))
     }
 
     @Test func namesOfAnotherModelShow() throws {
         let base = ["a", "b", "c", "d"].map { tensor("transformer.\($0).weight", [5, 3]) }
         let names = ["transformer.a.weight", "transformer.b.weight", "transformer.c.weight"]
-        #expect(try problems(base).problems == [.noTensor(weight: weight, closest: names)])
+        #expect(try problems(base).problems == [.noTensor(name: weight, closest: names)])
         #expect(try problems([]).text.contains("the model has no tensors"))
     }
 
@@ -51,7 +51,7 @@ import Testing
         #expect(
             problems
                 == [
-                    .shape(weight: weight, expected: [5, 3], found: [5, 4], fanInFanOut: false, fitsTransposed: false)
+                    .shape(name: weight, expected: [5, 3], found: [5, 4], storedInOut: false, fitsTransposed: false)
                 ])
         #expect(text.contains("expected [5, 3]"))
         #expect(text.contains("found [5, 4]"))
@@ -64,7 +64,7 @@ import Testing
             problems
                 == [
                     .shape(
-                        weight: weight, expected: found.reversed(), found: found, fanInFanOut: fanInFanOut,
+                        name: weight, expected: found.reversed(), found: found, storedInOut: fanInFanOut,
                         fitsTransposed: true)
                 ])
         #expect(text.contains("set fan_in_fan_out to \(!fanInFanOut)"))
@@ -87,9 +87,9 @@ import Testing
 
     @Test func onlyMatricesOfNumbersMatch() throws {
         #expect(
-            try problems([tensor(weight, [5, 3, 1, 1])]).problems == [.notAMatrix(weight: weight, found: [5, 3, 1, 1])])
+            try problems([tensor(weight, [5, 3, 1, 1])]).problems == [.notAMatrix(name: weight, found: [5, 3, 1, 1])])
         #expect(
-            try problems([tensor(weight, [5, 3], .i8)]).problems == [.notFloatingPoint(weight: weight, found: .i8)])
+            try problems([tensor(weight, [5, 3], .i8)]).problems == [.notFloatingPoint(name: weight, found: .i8)])
         let nf4 = LogicalTensor(
             name: weight, shape: [5, 3],
             encoding: .blockQuantized(BlockQuantization(quantType: .nf4, blocksize: 64, dtype: .bf16)))
@@ -101,7 +101,7 @@ import Testing
         let base = [tensor("layers.7.q_proj.weight", [5, 3]), tensor("layers.9.q_proj.weight", [3, 3])]
         let (problems, text) = try problems(base, [], factors)
         #expect(problems.count == 29)
-        #expect(text.contains("29 of 30 modules do not fit the model:"))
+        #expect(text.contains("29 of 30 changes do not fit the model:"))
         #expect(text.contains("and 21 more"))
     }
 }

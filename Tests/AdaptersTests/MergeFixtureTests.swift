@@ -21,7 +21,7 @@ import Testing
 
         for match in matches {
             let name = tensors[match.tensor].name
-            let factors = try adapter.factors(ofModule: match.module)
+            let factors = try adapter.factors(ofModule: match.change)
             let weights = Self.values(try #require(base.bytes(named: name)), dtype)
             let merged = Self.values(try #require(expected.bytes(named: name)), dtype)
             var differing = 0

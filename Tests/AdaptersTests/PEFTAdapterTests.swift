@@ -38,11 +38,11 @@ import Testing
         let adapter = try LoRAAdapter(testing: Fixtures.directory.appending(fixture))
         let tensors = try Fixtures.base(of: fixture)
         let matches = try adapter.match(to: tensors)
-        #expect(matches.map(\.module) == Array(adapter.modules.indices))
+        #expect(matches.map(\.change) == Array(adapter.changes.indices))
         for match in matches {
-            let module = adapter.modules[match.module]
+            let module = adapter.modules[match.change]
             #expect(tensors[match.tensor].name == module.name + ".weight")
-            let factors = try adapter.factors(ofModule: match.module)
+            let factors = try adapter.factors(ofModule: match.change)
             #expect(tensors[match.tensor].shape == [factors.rows, factors.columns])
         }
     }

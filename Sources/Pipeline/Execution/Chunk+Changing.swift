@@ -8,10 +8,10 @@ extension Chunk {
         if !isDecoded {
             switch encoding {
             case .dense(let dtype):
-                FloatConversion.decode(dtype, dense, count: count, into: working)
+                FloatConversion.decode(dtype, parts.dense, count: count, into: working)
             case .blockQuantized(let quantization):
                 BlockQuantizer.dequantize(
-                    codes, absmax: scales, count: count, blocksize: quantization.blocksize,
+                    parts.codes, absmax: parts.scales, count: count, blocksize: quantization.blocksize,
                     quantType: quantization.quantType, into: working)
             }
             current = working
@@ -28,37 +28,27 @@ extension Chunk {
         return working
     }
 
-    /// Adds up the updates that an operation merges and answers their sum, which from now on also counts for the exact
-    /// result.
-    func addUpdates(_ updates: [LowRankUpdate]) -> UnsafePointer<Float> {
-        guard hasUpdate else {
-            Chunk.sum(updates, range: range, into: update)
-            hasUpdate = true
-            return UnsafePointer(update)
-        }
-        Chunk.sum(updates, range: range, into: laterUpdate)
-        for index in 0..<count { update[index] += laterUpdate[index] }
-        return UnsafePointer(laterUpdate)
-    }
-
-    private static func sum(_ updates: [LowRankUpdate], range: Range<Int>, into sum: UnsafeMutablePointer<Float>) {
-        for (index, update) in updates.enumerated() {
-            update.compute(range, accumulate: index > 0, into: sum)
-        }
-    }
-
     /// Makes the elements dense: rounds `values` once, to nearest even.
     func become(dense dtype: DType, values: UnsafePointer<Float>) {
-        FloatConversion.encode(values, count: count, as: dtype, into: dense)
-        encoding = .dense(dtype)
-        isDecoded = false
+        FloatConversion.encode(values, count: count, as: dtype, into: ownParts.dense)
+        becomeDense(dtype)
     }
 
     /// Makes float64 elements dense in another dtype with a single rounding.
     func becomeFromFloat64(dense dtype: DType) {
-        FloatConversion.encode(float64: base64, count: count, as: dtype, into: dense)
+        FloatConversion.encode(float64: base64, count: count, as: dtype, into: ownParts.dense)
+        becomeDense(dtype)
+    }
+
+    private func becomeDense(_ dtype: DType) {
+        parts.dense = ownParts.dense
         encoding = .dense(dtype)
         isDecoded = false
+    }
+
+    /// The input as float64, which is how it is stored.
+    private var base64: UnsafePointer<Double> {
+        UnsafePointer(baseParts.dense.assumingMemoryBound(to: Double.self))
     }
 
     /// Makes the elements 4-bit with scales of their own.
@@ -68,37 +58,38 @@ extension Chunk {
     func become(
         quantized target: BlockQuantization, values: UnsafePointer<Float>, rounding: RoundingRule, scaleOffset: Float?
     ) {
-        BlockQuantizer.absmax(values, count: count, blocksize: target.blocksize, into: scales)
-        let codes = takeSpareCodes()
+        let codes = spareCodes
+        parts = ownParts
+        parts.codes = codes
+        BlockQuantizer.absmax(values, count: count, blocksize: target.blocksize, into: parts.scales)
         BlockQuantizer.quantize(
-            values, absmax: scales, count: count, blocksize: target.blocksize, quantType: target.quantType,
+            values, absmax: parts.scales, count: count, blocksize: target.blocksize, quantType: target.quantType,
             rounding: rounding, firstIndex: UInt64(range.lowerBound), into: codes)
-        self.codes = codes
         encoding = .blockQuantized(target)
         isDecoded = false
         guard let double = target.doubleQuantization, let offset = scaleOffset else { return }
         let blocks = target.blockCount(elements: count)
         DoubleQuantizer.quantize(
-            scales, count: blocks, offset: offset, into: scaleCodes, nestedAbsmax: nestedScales)
+            parts.scales, count: blocks, offset: offset, into: parts.scaleCodes, nestedAbsmax: parts.nestedScales)
         DoubleQuantizer.dequantize(
-            scaleCodes, nestedAbsmax: nestedScales, count: blocks, blocksize: double.blocksize, offset: offset,
-            codebook: double.codebook, into: scales)
+            parts.scaleCodes, nestedAbsmax: parts.nestedScales, count: blocks, blocksize: double.blocksize,
+            offset: offset, codebook: double.codebook, into: parts.scales)
     }
 
     /// Moves codes by an update on the scales that they have.
     func moveCodes(by update: UnsafePointer<Float>, result: BlockQuantization, rounding: RoundingRule) {
-        let moved = takeSpareCodes()
+        let moved = spareCodes
         BlockQuantizer.requantize(
-            baseCodes: codes, absmax: scales, update: update, count: count, blocksize: result.blocksize,
+            baseCodes: parts.codes, absmax: parts.scales, update: update, count: count, blocksize: result.blocksize,
             quantType: result.quantType, rounding: rounding, firstIndex: UInt64(range.lowerBound), into: moved)
-        codes = moved
+        parts.codes = moved
         encoding = .blockQuantized(result)
         isDecoded = false
     }
 
     /// Memory for new codes that holds neither the input's nor the current ones.
-    private func takeSpareCodes() -> UnsafeMutablePointer<UInt8> {
-        codes == spareCodes.0 ? spareCodes.1 : spareCodes.0
+    private var spareCodes: UnsafeMutablePointer<UInt8> {
+        parts.codes == ownParts.codes ? otherCodes : ownParts.codes
     }
 }
 
@@ -131,11 +122,13 @@ extension Chunk {
         guard let before = input.encoding.blockQuantization, let now = encoding.blockQuantization,
             before.quantType == now.quantType
         else { return nil }
-        return codes == baseCodes ? 0 : BlockQuantizer.changedCodes(baseCodes, codes, count: count)
+        return parts.codes == baseParts.codes
+            ? 0 : BlockQuantizer.changedCodes(baseParts.codes, parts.codes, count: count)
     }
 
     /// The sum of the scales of each granule, and their number.
     func scaleSums(of values: UnsafePointer<Float>, blocksize: Int) -> [Observation] {
+        let scales = ownParts.scales
         BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: scales)
         return granules.map { granule in
             let first = granule.lowerBound / blocksize

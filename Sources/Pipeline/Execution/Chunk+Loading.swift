@@ -3,53 +3,49 @@ import Quantization
 import Tensors
 
 extension Chunk {
-    /// Reads a range of a tensor and decodes it.
+    /// Reads a range of a tensor and decodes it, for any number of branches.
     func load(_ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int) throws {
         input = reader.tensors[index]
         self.range = range
         self.granule = granule
-        encoding = input.encoding
-        hasUpdate = false
-        emissions.removeAll(keepingCapacity: true)
-        codes = baseCodes
-        current = base
-        isDecoded = true
         try clock.during(.reading) {
-            for (part, bytes) in encoding.byteRanges(of: range) {
+            for (part, bytes) in input.encoding.byteRanges(of: range) {
                 try reader.read(
                     part, ofTensor: index, at: bytes.lowerBound,
-                    into: UnsafeMutableRawBufferPointer(start: memory(of: part), count: bytes.count))
+                    into: UnsafeMutableRawBufferPointer(
+                        start: baseParts.memory(of: part, input.encoding), count: bytes.count))
             }
         }
         decodeBase()
     }
 
+    /// Goes back to the elements as they were loaded, for the next branch.
+    ///
+    /// - Parameter writers: Where the branch's emissions go.
+    func rewind(writers: [any CheckpointWriter]) {
+        self.writers = writers
+        emissions.removeAll(keepingCapacity: true)
+        encoding = input.encoding
+        parts = baseParts
+        hasUpdate = false
+        current = base
+        isDecoded = true
+    }
+
     private func decodeBase() {
-        switch encoding {
+        switch input.encoding {
         case .dense(let dtype):
-            FloatConversion.decode(dtype, dense, count: count, into: base)
-            if dtype == .f64 { base64.update(from: dense.assumingMemoryBound(to: Double.self), count: count) }
+            FloatConversion.decode(dtype, baseParts.dense, count: count, into: base)
         case .blockQuantized(let quantization):
             if let double = quantization.doubleQuantization {
                 DoubleQuantizer.dequantize(
-                    scaleCodes, nestedAbsmax: nestedScales, count: quantization.blockCount(elements: count),
-                    blocksize: double.blocksize, offset: double.offset ?? 0, codebook: double.codebook, into: scales)
+                    baseParts.scaleCodes, nestedAbsmax: baseParts.nestedScales,
+                    count: quantization.blockCount(elements: count), blocksize: double.blocksize,
+                    offset: double.offset ?? 0, codebook: double.codebook, into: baseParts.scales)
             }
             BlockQuantizer.dequantize(
-                codes, absmax: scales, count: count, blocksize: quantization.blocksize,
+                baseParts.codes, absmax: baseParts.scales, count: count, blocksize: quantization.blocksize,
                 quantType: quantization.quantType, into: base)
-        }
-    }
-
-    /// Where a part of the elements in hand stands, in the current encoding.
-    func memory(of part: TensorPart) -> UnsafeMutableRawPointer {
-        switch part {
-        case .values: dense
-        case .codes: UnsafeMutableRawPointer(codes)
-        case .absmax:
-            encoding.blockQuantization?.doubleQuantization == nil
-                ? UnsafeMutableRawPointer(scales) : UnsafeMutableRawPointer(scaleCodes)
-        case .nestedAbsmax: UnsafeMutableRawPointer(nestedScales)
         }
     }
 }

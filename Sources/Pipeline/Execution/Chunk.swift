@@ -16,10 +16,16 @@ final class Chunk {
     var range = 0..<0
     /// Elements that are never separated, and the unit in which figures are added up.
     var granule = 1
+    /// The elements as the input has them, decoded to float32. This and the rest of the input stay as they are, for every
+    /// branch that the chunk goes through.
+    let base: UnsafeMutablePointer<Float>
+    let baseParts: ChunkParts
     /// How the elements are encoded now.
     var encoding = Encoding.dense(.f32)
-    /// The elements as the input has them, decoded to float32.
-    let base: UnsafeMutablePointer<Float>
+    /// The elements as they are now, in their encoding.
+    var parts: ChunkParts
+    /// Where operations leave encoded results.
+    let ownParts: ChunkParts
     /// The sum of the updates merged so far; meaningful when ``hasUpdate``.
     let update: UnsafeMutablePointer<Float>
     var hasUpdate = false
@@ -28,40 +34,29 @@ final class Chunk {
     var isDecoded = false
     /// Where operations leave decoded results.
     let working: UnsafeMutablePointer<Float>
-    /// Dense elements as they are stored.
-    let dense: UnsafeMutableRawPointer
-    /// Packed codes as they are now.
-    var codes: UnsafeMutablePointer<UInt8>
-    /// The codes as the input has them, if it has codes.
-    let baseCodes: UnsafeMutablePointer<UInt8>
-    /// Memory for the codes to come.
-    var spareCodes: (UnsafeMutablePointer<UInt8>, UnsafeMutablePointer<UInt8>)
-    /// The scales of the current codes, decoded to float32.
-    let scales: UnsafeMutablePointer<Float>
-    /// Double-quantized scales and their own scales, as stored.
-    let scaleCodes: UnsafeMutablePointer<UInt8>
-    let nestedScales: UnsafeMutablePointer<Float>
+    /// Memory for codes beside ``ownParts``, for when codes are made from codes.
+    let otherCodes: UnsafeMutablePointer<UInt8>
     /// Whose time reading and writing take.
     let clock: WorkClock
-    /// Where emissions go: one writer an output of the plan.
-    let writers: [any CheckpointWriter]
-    /// What emissions have found since the chunk was loaded.
+    /// Where emissions of the branch in hand go: one writer an output of its plan.
+    var writers: [any CheckpointWriter] = []
+    /// What emissions have found in the branch in hand.
     var emissions: [Emission] = []
     /// The updates of a second merge, which few pipelines have; allocated when first needed.
-    lazy var laterUpdate: UnsafeMutablePointer<Float> = allocate(capacity * 4)
-        .bindMemory(to: Float.self, capacity: capacity)
-    /// The input in float64, if that is how it is stored.
-    lazy var base64: UnsafeMutablePointer<Double> = allocate(capacity * 8)
-        .bindMemory(to: Double.self, capacity: capacity)
+    lazy var laterUpdate = allocateFloats()
+    /// The elements before changes that must be applied in order, and the update of one of these; allocated when first
+    /// needed.
+    lazy var unmerged = allocateFloats()
+    lazy var single = allocateFloats()
 
     private let capacity: Int
     private var allocations: [UnsafeMutableRawPointer]
 
     /// Bytes of memory for each element of capacity, an upper bound over all encodings.
-    static let bytesPerElement = 3 * 4 + 8 + 2 + 1
+    static let bytesPerElement = 3 * 4 + 8 + 4 + 2 + 1
 
     /// - Parameter capacity: The most elements a chunk can hold.
-    init(capacity: Int, writers: [any CheckpointWriter], clock: WorkClock) {
+    init(capacity: Int, clock: WorkClock) {
         var pool: [UnsafeMutableRawPointer] = []
         func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {
             let memory = UnsafeMutableRawPointer.allocate(byteCount: max(bytes, 64), alignment: 64)
@@ -75,21 +70,27 @@ final class Chunk {
             allocate(count).bindMemory(to: UInt8.self, capacity: count)
         }
         let scaleCapacity = capacity / BlockQuantization.validBlocksizes[0] + 1
+        func parts(denseWidth: Int) -> ChunkParts {
+            ChunkParts(
+                dense: allocate(capacity * denseWidth), codes: bytes(capacity / 2 + 1), scales: floats(scaleCapacity),
+                scaleCodes: bytes(scaleCapacity), nestedScales: floats(scaleCapacity))
+        }
         self.capacity = capacity
-        self.writers = writers
         self.clock = clock
         base = floats(capacity)
         update = floats(capacity)
         working = floats(capacity)
         current = working
-        dense = allocate(capacity * 8)
-        baseCodes = bytes(capacity / 2 + 1)
-        codes = baseCodes
-        spareCodes = (bytes(capacity / 2 + 1), bytes(capacity / 2 + 1))
-        scales = floats(scaleCapacity)
-        scaleCodes = bytes(scaleCapacity)
-        nestedScales = floats(scaleCapacity)
+        // No operation makes elements wider than float32.
+        baseParts = parts(denseWidth: 8)
+        self.parts = baseParts
+        ownParts = parts(denseWidth: 4)
+        otherCodes = bytes(capacity / 2 + 1)
         allocations = pool
+    }
+
+    private func allocateFloats() -> UnsafeMutablePointer<Float> {
+        allocate(capacity * 4).bindMemory(to: Float.self, capacity: capacity)
     }
 
     private func allocate(_ bytes: Int) -> UnsafeMutableRawPointer {

@@ -28,7 +28,8 @@ struct Emit: TensorOperation {
     private func write(_ chunk: Chunk, to writer: any CheckpointWriter) throws {
         for (part, bytes) in chunk.encoding.byteRanges(of: chunk.range) {
             try writer.write(
-                UnsafeRawBufferPointer(start: chunk.memory(of: part), count: bytes.count), part: part,
+                UnsafeRawBufferPointer(start: chunk.parts.memory(of: part, chunk.encoding), count: bytes.count),
+                part: part,
                 ofTensor: tensor, at: bytes.lowerBound)
         }
     }
@@ -60,6 +61,8 @@ struct Emission: Sendable {
 public enum ConversionError: Error, Hashable, Sendable, CustomStringConvertible {
     /// Finite results that the dtype cannot hold.
     case overflow(tensor: String, place: String, dtype: DType, count: Int, range: Range<Int>)
+    /// DoRA scales an output of zeros to a length.
+    case zeroNorm(tensor: String, output: Int)
     /// NaN or infinite values that would spoil whole blocks of codes.
     case notFinite(tensor: String, place: String, count: Int, range: Range<Int>)
 
@@ -67,6 +70,8 @@ public enum ConversionError: Error, Hashable, Sendable, CustomStringConvertible 
         switch self {
         case .overflow(let tensor, let place, let dtype, let count, let range):
             "\(place): \"\(tensor)\": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are too large for \(dtype.rawValue) and would become infinite; use bf16 or f32"
+        case .zeroNorm(let tensor, let output):
+            "\"\(tensor)\": with the update output \(output) is all zeros, which DoRA's magnitude cannot scale (PEFT would write NaN); was the adapter trained on this base?"
         case .notFinite(let tensor, let place, let count, let range):
             "\(place): \"\(tensor)\": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are NaN or infinite and would spoil their whole blocks; repair the input, or leave the tensor dense with \"exclude\""
         }

@@ -1,15 +1,13 @@
 import Checkpoints
-import LosslessJSON
-import Quantization
 import Reports
 import Synchronization
 import SystemPackage
 import Tensors
 import Workers
 
-/// Runs a plan: streams every tensor through its operations and into the outputs.
+/// Runs plans: streams every tensor of their common input through the operations of each and into the outputs.
 public struct PipelineExecutor: Sendable {
-    private let plan: PipelinePlan
+    private let pass: PassPlan
     private let options: PipelineOptions
     private let isCancelled: @Sendable () -> Bool
     private let progress: @Sendable (Progress) -> Void
@@ -23,156 +21,120 @@ public struct PipelineExecutor: Sendable {
     }
 
     /// - Parameters:
-    ///   - isCancelled: Asked all the time; when it turns true, everything is undone and ``Interrupted`` is thrown.
+    ///   - isCancelled: Asked all the time; when it turns true, all that is not in place yet is undone, and its result is
+    ///     ``Interrupted``.
     ///   - progress: Called after every chunk, from any thread.
     public init(
-        plan: PipelinePlan, options: PipelineOptions, isCancelled: @escaping @Sendable () -> Bool = { false },
+        pass: PassPlan, options: PipelineOptions, isCancelled: @escaping @Sendable () -> Bool = { false },
         progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) {
-        self.plan = plan
+        self.pass = pass
         self.options = options
         self.isCancelled = isCancelled
         self.progress = progress
     }
 
-    /// Converts, puts the outputs in place unless a gate of the spec fails, and answers what happened to every tensor.
+    /// An executor of one plan.
+    public init(
+        plan: PipelinePlan, options: PipelineOptions, isCancelled: @escaping @Sendable () -> Bool = { false },
+        progress: @escaping @Sendable (Progress) -> Void = { _ in }
+    ) {
+        self.init(pass: PassPlan(plan), options: options, isCancelled: isCancelled, progress: progress)
+    }
+
+    /// Runs the first plan of the pass, which is the only one: converts, puts the outputs in place unless a gate of the spec
+    /// fails, and answers what happened to every tensor.
     ///
     /// - Throws: The error of the first thing that went wrong; then no output has been put in place and nothing is left
     ///   behind.
     public func run() throws -> ConversionReport {
-        let clock = ContinuousClock()
-        let start = clock.now
-        let inputs = try fingerprints()
-        let writers = WriterSet()
-        do {
-            for output in plan.model.outputs { try writers.add(makeWriter(for: output, inputs: inputs)) }
-            let (figures, work) = try convert(writers.all)
-            var report = ReportBuilder(plan: plan, figures: figures, inputs: inputs).report()
-            report.gates = plan.spec.report.gates.map(report.result)
-            report.isDiscarded =
-                plan.spec.report.onFailure == .discard && report.gates.contains { !$0.hasPassed }
-            if report.isDiscarded { writers.abandon() } else { try writers.commit(isCancelled: isCancelled) }
-            report.run = RunFacts(
-                seconds: (clock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,
-                threads: plan.resources.threads, shares: work.shares)
-            return report
-        } catch {
-            writers.abandon()
-            throw error
+        let first = Mutex<Result<ConversionReport, any Error>>(.failure(Interrupted()))
+        runAll { branch, result in
+            if branch == 0 { first.withLock { $0 = result } }
         }
+        return try first.withLock { $0 }.get()
     }
 
-    private func makeWriter(for output: PlannedOutput, inputs: [InputFingerprint]) throws -> any CheckpointWriter {
-        let reader = plan.model.input.reader
-        let sideFiles = try plan.model.input.sideFiles(config: plan.configuration(of: output))
-        guard output.format == .nf4 else {
-            return try SafetensorsCheckpointWriter(
-                destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata,
-                maximumShardSize: output.spec.maximumShardSize, sideFiles: output.spec.isSingleFile ? [] : sideFiles,
-                force: options.force)
-        }
-        let adapters = output.adapters.map { plan.model.adapters[$0] }
-        let writer = try NF4ContainerWriter(
-            destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata, sideFiles: sideFiles,
-            adapters: adapters.map { $0.adapter.containerForm(name: $0.pathInSpec, weight: $0.weight) },
-            compression: output.spec.compression ?? .zlib, force: options.force)
-        do {
-            writer.setProvenance(provenance(inputs))
-            for (index, attached) in adapters.enumerated() {
-                try attached.adapter.forEachTensor { tensor, bytes in
-                    try writer.writeAdapter(bytes, adapter: index, tensor: tensor, at: 0)
+    /// Runs all plans in one pass over their input. Each gives the bytes and the report that it would give alone, and what
+    /// goes wrong for one does not concern the others.
+    ///
+    /// - Parameter onResult: Told what became of each plan, by index, as soon as that is certain: its outputs are then in
+    ///   place, or gone. The calls do not overlap.
+    public func runAll(_ onResult: @escaping @Sendable (Int, Result<ConversionReport, any Error>) -> Void) {
+        let start = ContinuousClock.now
+        let outcomes = BranchOutcomes(tensorCounts: pass.plans.map(\.model.tensors.count), onResult)
+        let branches = open(outcomes)
+        let work = stream(branches, outcomes)
+        // Each waits for the disk while its files are synced: several wait together.
+        let next = Atomic(0)
+        let waiting = branches.filter { !outcomes.isSettled($0.key) }.sorted { $0.key < $1.key }
+        runOnThreads(min(pass.resources.threads, waiting.count)) { [isCancelled, pass] _ in
+            while case let position = next.add(1, ordering: .relaxed).oldValue, position < waiting.count {
+                let (index, branch) = waiting[position]
+                do {
+                    var report = try branch.complete(outcomes.figures(of: index), isCancelled: isCancelled)
+                    report.run = RunFacts(
+                        seconds: (ContinuousClock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,
+                        threads: pass.resources.threads, shares: work.shares)
+                    outcomes.settle(index, .success(report))
+                } catch {
+                    branch.abandon()
+                    outcomes.settle(index, .failure(error))
                 }
             }
-        } catch {
-            writer.abandon()
-            throw error
-        }
-        return writer
-    }
-
-    /// Where a container's contents come from.
-    private func provenance(_ inputs: [InputFingerprint]) -> JSONValue {
-        [
-            "qconv_version": .string(qconvVersion),
-            "inputs": .array(
-                inputs.map { input in
-                    var entry: JSONValue = [
-                        "path": .string(input.path), "size": .int(input.size),
-                        "header_sha256": .string(input.headerSHA256),
-                    ]
-                    if let hash = input.sha256 { entry["sha256"] = .string(hash) }
-                    return entry
-                }),
-            "spec": plan.spec.normalized,
-        ]
-    }
-
-    private func fingerprints() throws -> [InputFingerprint] {
-        let files = plan.model.input.reader.files + plan.model.adapters.flatMap(\.adapter.files)
-        return try files.filter { $0.extension != "json" }.map {
-            try Fingerprint.make($0, wholeFile: options.hashFiles)
         }
     }
 
-    /// Streams all tensors; answers the figures of each, and what the workers spent their time on.
-    private func convert(_ writers: [any CheckpointWriter]) throws -> ([TensorFigures], WorkTotals) {
-        let programs = plan.programs
-        let collected = Mutex([TensorFigures?](repeating: nil, count: programs.count))
-        let totals = Mutex(WorkTotals())
-        let outputs = plan.model.outputs
-        let scheduler = Scheduler(
-            programs: programs, openLimit: plan.resources.openTensors, isCancelled: isCancelled
-        ) { tensor, run in
-            for (output, writer) in zip(outputs, writers) {
-                guard let producer = output.offsetProducers[tensor], let offset = run.facts[producer].scaleOffset
-                else { continue }
-                try writer.setDoubleQuantizationOffset(offset, ofTensor: tensor)
+    /// Makes the branches of all plans, by index, but of those whose outputs cannot be started.
+    private func open(_ outcomes: BranchOutcomes) -> [Int: Branch] {
+        var fingerprints: [FilePath: InputFingerprint] = [:]
+        var branches: [Int: Branch] = [:]
+        for (index, plan) in pass.plans.enumerated() {
+            do {
+                guard !isCancelled() else { throw Interrupted() }
+                let inputs = try plan.fingerprints(wholeFiles: options.hashFiles, known: &fingerprints)
+                let writers = try plan.makeWriters(
+                    inputs: inputs, holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count,
+                    force: options.force)
+                branches[index] = Branch(plan: plan, inputs: inputs, writers: writers)
+            } catch {
+                outcomes.settle(index, .failure(error))
             }
-            let figures = TensorFigures(run)
-            collected.withLock { $0[tensor] = figures }
         }
-        let worker: @Sendable (Int) -> Void = { [plan, progress] _ in
+        return branches
+    }
+
+    /// Streams all tensors; answers what the workers spent their time on.
+    private func stream(_ branches: [Int: Branch], _ outcomes: BranchOutcomes) -> WorkTotals {
+        guard let reader = branches.first?.value.plan.model.input.reader else { return WorkTotals() }
+        let totals = Mutex(WorkTotals())
+        let scheduler = Scheduler(
+            programs: pass.programs, branches: Set(branches.keys), openLimit: pass.resources.openTensors,
+            isCancelled: isCancelled,
+            events: Scheduler.Events(
+                finished: { member, run in
+                    try branches[member.branch]?.setOffsets(from: run, ofTensor: member.tensor)
+                    outcomes.note(TensorFigures(run), of: member)
+                },
+                dropped: { branch, error in
+                    branches[branch]?.abandon()
+                    outcomes.settle(branch, .failure(error))
+                }))
+        runOnThreads(pass.resources.threads) { [pass, progress] _ in
             let worker = TensorWorker(
-                model: plan.model, programs: programs, writers: writers, chunkCapacity: plan.resources.chunkCapacity,
-                copyCapacity: plan.resources.copyCapacity)
+                reader: reader, branches: branches, programs: pass.programs,
+                chunkCapacity: pass.resources.chunkCapacity, copyCapacity: pass.resources.copyCapacity)
             worker.run(scheduler) { done in
-                progress(Progress(done: done, total: plan.resources.bytesRead))
+                progress(Progress(done: done, total: pass.resources.bytesRead))
             }
             let work = worker.totals
             totals.withLock { $0.add(work) }
         }
-        runOnThreads(plan.resources.threads, worker)
-        try scheduler.checkFailure()
-        return (collected.withLock { $0.compactMap { $0 } }, totals.withLock { $0 })
-    }
-}
-
-/// What happened to one tensor: its figures in every output, and the rounding its codes were made with.
-struct TensorFigures: Sendable {
-    let emitted: [Int: EmittedFigures]
-    /// For each operation the rounding it used, if it made codes.
-    let roundings: [RoundingRule?]
-
-    init(_ run: TensorRun) {
-        emitted = run.emitted
-        roundings = zip(run.program.operations, run.facts).map { $0.roundingUsed($1) }
-    }
-}
-
-/// The writers of a conversion, which stand or fall together.
-private final class WriterSet {
-    private(set) var all: [any CheckpointWriter] = []
-
-    func add(_ writer: any CheckpointWriter) {
-        all.append(writer)
-    }
-
-    func commit(isCancelled: () -> Bool) throws {
-        guard !isCancelled() else { throw Interrupted() }
-        for writer in all { try writer.commit() }
-    }
-
-    func abandon() {
-        for writer in all { writer.abandon() }
+        for (index, branch) in branches {
+            guard let error = scheduler.failure(of: index) else { continue }
+            branch.abandon()
+            outcomes.settle(index, .failure(error))
+        }
+        return totals.withLock { $0 }
     }
 }

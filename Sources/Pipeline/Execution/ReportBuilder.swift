@@ -14,7 +14,7 @@ struct ReportBuilder {
         ConversionReport(
             toolVersion: qconvVersion, spec: plan.spec.normalized, inputs: inputs,
             adapters: plan.model.adapters.map {
-                AdapterReport(path: $0.pathInSpec, weight: $0.weight, modulesMatched: $0.matches.count)
+                AdapterReport(path: $0.pathInSpec, weight: $0.weight, modulesMatched: $0.adapter.modules.count)
             },
             outputs: plan.model.outputs.indices.map(outputReport), warnings: plan.model.warnings)
     }
@@ -28,7 +28,7 @@ struct ReportBuilder {
 
     private func tensorReport(_ index: Int, in output: Int) -> TensorReport {
         let planned = plan.model.tensors[index]
-        let before = plan.model.input.reader.tensors[planned.source]
+        let before = plan.model.sourceTensor(of: planned)
         let after = plan.model.outputs[output].tensors[index]
         let position = planned.operations.firstIndex { ($0 as? Emit)?.output == output } ?? 0
         let earlier = planned.operations[..<position]
@@ -37,7 +37,7 @@ struct ReportBuilder {
         }
         return TensorReport(
             name: after.name, shape: after.shape, before: before.encoding, after: after.encoding, sums: emitted.sums,
-            codesChanged: emitted.changedCodes, hasUpdate: earlier.contains { !$0.updates.isEmpty },
+            codesChanged: emitted.changedCodes, hasUpdate: earlier.contains { !$0.changes.isEmpty },
             rounding: figures[index].roundings[..<position].last { $0 != nil }?.map(ReportBuilder.name(of:)))
     }
 

@@ -10,10 +10,21 @@ import Glibc
 
 /// A piece of work for one worker.
 enum Job: Sendable {
-    /// Load what the tensor's operations need (the factors of its updates).
-    case open(tensor: Int)
-    /// One chunk, or one piece of a copy.
-    case work(tensor: Int, phase: TensorProgram.Phase, facts: [OperationFacts], job: Int)
+    /// Load what the operations of a tensor need (the factors of its updates), for the branches that still run.
+    case open(tensor: Int, branches: Set<Int>)
+    case work(TensorWork)
+}
+
+/// One chunk, or one piece of a copy.
+struct TensorWork: Sendable {
+    /// Index into the programs.
+    let tensor: Int
+    let phase: SharedProgram.Phase
+    /// What the operations of each member know.
+    let facts: [[OperationFacts]]
+    let job: Int
+    /// The branches that still run.
+    let branches: Set<Int>
 }
 
 /// Hands out jobs to workers and collects their results.
@@ -21,32 +32,51 @@ enum Job: Sendable {
 /// A few tensors are open at a time, so that one whose first pass must end before its second begins never leaves a worker
 /// idle, and so that only their factors are in memory. Within a tensor chunks go to all workers: a single huge tensor keeps
 /// every core busy.
+///
+/// A branch that fails is dropped, and the others go on.
 final class Scheduler: @unchecked Sendable {
+    /// What is to be done when something has come to its end. The calls do not overlap.
+    struct Events: Sendable {
+        /// A tensor is complete in a branch that still runs.
+        let finished: @Sendable (SharedProgram.Member, MemberRun) throws -> Void
+        /// A branch has failed, and nobody works on it any more.
+        let dropped: @Sendable (_ branch: Int, _ error: any Error) -> Void
+    }
+
     // All state below is guarded by `mutex`.
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let changed: UnsafeMutablePointer<pthread_cond_t>
-    private let programs: [TensorProgram]
+    private let programs: [SharedProgram]
     private let openLimit: Int
     private var nextTensor = 0
     private var opening = 0
     private var running: [(tensor: Int, run: TensorRun)] = []
+    /// What has stopped all work.
     private var failure: (any Error)?
-    private let onFinish: @Sendable (Int, TensorRun) throws -> Void
+    /// The branches that still run.
+    private var branches: Set<Int>
+    /// Why the others do not, by branch.
+    private var failures: [Int: any Error] = [:]
+    /// For each branch, the jobs in hand that it takes part in.
+    private var jobsInHand: [Int: Int]
+    private let events: Events
     private let isCancelled: @Sendable () -> Bool
     private var bytesRead = 0
 
     /// - Parameters:
+    ///   - branches: The branches that are to run, of those that the programs know.
     ///   - openLimit: How many tensors may be in progress at once.
     ///   - isCancelled: Asked before every job; when it turns true the work stops with ``Interrupted``.
-    ///   - onFinish: Called once a tensor, when it is complete; the calls do not overlap.
     init(
-        programs: [TensorProgram], openLimit: Int, isCancelled: @escaping @Sendable () -> Bool,
-        onFinish: @escaping @Sendable (Int, TensorRun) throws -> Void
+        programs: [SharedProgram], branches: Set<Int>, openLimit: Int, isCancelled: @escaping @Sendable () -> Bool,
+        events: Events
     ) {
         self.programs = programs
         self.openLimit = openLimit
         self.isCancelled = isCancelled
-        self.onFinish = onFinish
+        self.events = events
+        self.branches = branches
+        jobsInHand = Dictionary(uniqueKeysWithValues: branches.map { ($0, 0) })
         mutex = .allocate(capacity: 1)
         changed = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
@@ -66,23 +96,15 @@ final class Scheduler: @unchecked Sendable {
         return try body()
     }
 
-    /// The next job, or `nil` when all is done or something failed. Waits while others hold what is left.
+    /// The next job, or `nil` when all is done or nothing can go on. Waits while others hold what is left.
     func next() -> Job? {
         locked {
             while true {
                 if failure == nil, isCancelled() { fail(Interrupted()) }
-                guard failure == nil else { return nil }
-                for index in running.indices {
-                    guard let phase = running[index].run.phase, let job = running[index].run.claimJob() else {
-                        continue
-                    }
-                    return .work(
-                        tensor: running[index].tensor, phase: phase, facts: running[index].run.facts, job: job)
-                }
-                if nextTensor < programs.count, running.count + opening < openLimit {
-                    defer { nextTensor += 1 }
-                    opening += 1
-                    return .open(tensor: nextTensor)
+                guard failure == nil, !branches.isEmpty else { return nil }
+                if let job = claimJob() {
+                    for branch in branches { jobsInHand[branch, default: 0] += 1 }
+                    return job
                 }
                 if nextTensor == programs.count, running.isEmpty, opening == 0 { return nil }
                 pthread_cond_wait(changed, mutex)
@@ -90,25 +112,42 @@ final class Scheduler: @unchecked Sendable {
         }
     }
 
-    /// A tensor's facts are loaded.
-    func opened(tensor: Int, facts: [OperationFacts]) {
+    private func claimJob() -> Job? {
+        for index in running.indices {
+            guard let phase = running[index].run.phase, let job = running[index].run.claimJob() else { continue }
+            return .work(
+                TensorWork(
+                    tensor: running[index].tensor, phase: phase, facts: running[index].run.members.map(\.facts),
+                    job: job, branches: branches))
+        }
+        guard nextTensor < programs.count, running.count + opening < openLimit else { return nil }
+        defer { nextTensor += 1 }
+        opening += 1
+        return .open(tensor: nextTensor, branches: branches)
+    }
+
+    /// A tensor's facts are loaded, but for branches that failed.
+    ///
+    /// - Parameter branches: Those that the job was given to.
+    func opened(
+        tensor: Int, for branches: Set<Int>, facts: [[OperationFacts]], failures: [(branch: Int, error: any Error)]
+    ) {
         locked {
             opening -= 1
             running.append((tensor, TensorRun(program: programs[tensor], facts: facts)))
             running.sort { $0.tensor < $1.tensor }
-            retireFinished()
-            pthread_cond_broadcast(changed)
+            jobEnded(for: branches, failures)
         }
     }
 
-    /// A job is done.
-    func finished(tensor: Int, job: Int, result: JobResult) {
+    /// A job is done, but for branches that failed.
+    func finished(_ work: TensorWork, result: JobResult) {
         locked {
             bytesRead += result.bytesRead
-            guard let index = running.firstIndex(where: { $0.tensor == tensor }) else { return }
-            running[index].run.finish(job: job, with: result)
-            retireFinished()
-            pthread_cond_broadcast(changed)
+            if let index = running.firstIndex(where: { $0.tensor == work.tensor }) {
+                running[index].run.finish(job: work.job, with: result)
+            }
+            jobEnded(for: work.branches, result.failures)
         }
     }
 
@@ -117,9 +156,9 @@ final class Scheduler: @unchecked Sendable {
         locked { fail(error) }
     }
 
-    /// What went wrong, after all workers have returned.
-    func checkFailure() throws {
-        if let failure = locked({ failure }) { throw failure }
+    /// After all workers have returned: what went wrong for a branch, if anything did.
+    func failure(of branch: Int) -> (any Error)? {
+        locked { failures[branch] ?? failure }
     }
 
     /// Bytes of input consumed so far.
@@ -130,13 +169,30 @@ final class Scheduler: @unchecked Sendable {
         pthread_cond_broadcast(changed)
     }
 
+    private func jobEnded(for participants: Set<Int>, _ failures: [(branch: Int, error: any Error)]) {
+        for branch in participants { jobsInHand[branch, default: 0] -= 1 }
+        for (branch, error) in failures { drop(branch, error) }
+        retireFinished()
+        for branch in participants where jobsInHand[branch] == 0 {
+            if let error = self.failures[branch] { events.dropped(branch, error) }
+        }
+        pthread_cond_broadcast(changed)
+    }
+
+    private func drop(_ branch: Int, _ error: any Error) {
+        if branches.remove(branch) != nil { failures[branch] = error }
+    }
+
     private func retireFinished() {
         while let index = running.firstIndex(where: \.run.isFinished) {
             let (tensor, run) = running.remove(at: index)
-            do {
-                try onFinish(tensor, run)
-            } catch {
-                fail(error)
+            for (member, memberRun) in zip(programs[tensor].members, run.members)
+            where branches.contains(member.branch) {
+                do {
+                    try events.finished(member, memberRun)
+                } catch {
+                    drop(member.branch, error)
+                }
             }
         }
     }

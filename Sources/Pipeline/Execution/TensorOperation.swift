@@ -9,8 +9,8 @@ import Tensors
 protocol TensorOperation: Sendable {
     /// The tensor's encoding afterwards.
     var result: Encoding { get }
-    /// The updates that this operation merges.
-    var updates: [PendingUpdate] { get }
+    /// The changes of adapters that this operation merges, in the order they are applied in.
+    var changes: [PendingChange] { get }
     /// What must be known of the whole tensor, in this order, before any chunk can go through.
     var preparations: [Preparation] { get }
 
@@ -28,18 +28,24 @@ protocol TensorOperation: Sendable {
 }
 
 extension TensorOperation {
-    var updates: [PendingUpdate] { [] }
+    var changes: [PendingChange] { [] }
     var preparations: [Preparation] { [] }
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] { [] }
     func roundingUsed(_ facts: OperationFacts) -> RoundingRule? { nil }
 
     func conclude(_ preparation: Preparation, from observations: FoldedObservations, into facts: inout OperationFacts) {
-        if preparation == .scaleMean { facts.concludeScaleMean(from: observations) }
+        switch preparation {
+        case .norms: facts.concludeNorms(from: observations)
+        case .scaleMean: facts.concludeScaleMean(from: observations)
+        case .roundingSample: return
+        }
     }
 }
 
 /// Something about a whole tensor that an operation must know beforehand.
 enum Preparation: Hashable, Sendable {
+    /// The lengths of the rows (or columns) of the weight plus each DoRA update.
+    case norms
     /// Whether nearest rounding keeps enough of the update, judged on a sample of the tensor's granules.
     case roundingSample
     /// The mean of the scales: the offset of double quantization.
@@ -48,14 +54,18 @@ enum Preparation: Hashable, Sendable {
 
 /// What one granule contributes to a preparation; folded in the order of the tensor.
 enum Observation: Sendable {
+    /// For each change with magnitudes, sums of squares.
+    case squares([SquareSums])
     case sums(ErrorSums)
     case scales(sum: Double, count: Int)
 }
 
 /// What is known of a tensor for one operation while its chunks are processed.
 struct OperationFacts: Sendable {
-    /// The updates to merge, scaled by their adapters' weights.
-    var updates: [LowRankUpdate] = []
+    /// The changes to merge, scaled by their adapters' weights.
+    var changes: [LoadedChange] = []
+    /// For each change with magnitudes, in their order, what it multiplies the rows (or columns) of the sum with.
+    var outputScales: [OutputScales] = []
     /// The rounding decided by a sample.
     var rounding: RoundingRule?
     /// The mean of the scales.
@@ -70,12 +80,16 @@ struct OperationFacts: Sendable {
 
 /// Observations added up in the order of the tensor.
 struct FoldedObservations: Sendable {
+    var squares: [SquareSums] = []
     var sums = ErrorSums()
     var scaleSum = 0.0
     var scaleCount = 0
 
     mutating func add(_ observation: Observation) {
         switch observation {
+        case .squares(let next):
+            if squares.isEmpty { squares = next.map { _ in SquareSums() } }
+            for index in next.indices { squares[index].add(next[index]) }
         case .sums(let next): sums.merge(next)
         case .scales(let sum, let count):
             scaleSum += sum

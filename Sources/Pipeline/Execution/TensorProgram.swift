@@ -1,10 +1,9 @@
 import Quantization
 import Tensors
 
-/// All that happens to one tensor: its operations, and how its elements are cut for them.
+/// All that happens to one tensor in one branch: its operations, and how its elements are cut for them.
 struct TensorProgram: Sendable {
-    /// Index into the input's tensors.
-    let source: Int
+    let source: TensorSource
     let input: LogicalTensor
     let operations: [any TensorOperation]
     /// Elements that stay together: a whole number of blocks, and of nested blocks, of every encoding on the way.
@@ -21,6 +20,25 @@ struct TensorProgram: Sendable {
         case prepare(Preparation, operation: Int)
         /// Chunks go through all operations.
         case convert
+
+        /// How the elements are cut into jobs.
+        var cut: Cut {
+            switch self {
+            case .copy: .copy
+            case .prepare(.roundingSample, _): .sample
+            case .prepare, .convert: .chunks
+            }
+        }
+    }
+
+    /// The ways to cut a tensor into jobs.
+    enum Cut: Hashable, Sendable {
+        /// Into large pieces that nothing looks at.
+        case copy
+        /// Into single granules, of which some are taken.
+        case sample
+        /// Into chunks.
+        case chunks
     }
 
     /// The smallest granule: large enough that adding up its figures costs nothing.
@@ -29,7 +47,7 @@ struct TensorProgram: Sendable {
     static let copyElements = 1 << 19
     /// Granules that are looked at to decide about rounding, spread evenly over the tensor.
     static let sampleGranules = 32
-    init(source: Int, input: LogicalTensor, operations: [any TensorOperation], targetChunkElements: Int) {
+    init(source: TensorSource, input: LogicalTensor, operations: [any TensorOperation], targetChunkElements: Int) {
         self.source = source
         self.input = input
         self.operations = operations
@@ -56,11 +74,11 @@ struct TensorProgram: Sendable {
         input.encoding.byteRanges(of: 0..<min(chunkElements, input.elementCount)).map(\.bytes.count).max() ?? 0
     }
 
-    /// The number of jobs of a phase.
-    func jobCount(_ phase: Phase) -> Int {
-        switch phase {
-        case .prepare(.roundingSample, _): min(TensorProgram.sampleGranules, granuleCount)
-        case .copy, .prepare, .convert: TensorProgram.pieces(input.elementCount, of: chunkElements)
+    /// The number of jobs of a cut.
+    func jobCount(_ cut: Cut) -> Int {
+        switch cut {
+        case .sample: min(TensorProgram.sampleGranules, granuleCount)
+        case .copy, .chunks: TensorProgram.pieces(input.elementCount, of: chunkElements)
         }
     }
 
@@ -68,13 +86,13 @@ struct TensorProgram: Sendable {
 
     private static func pieces(_ total: Int, of size: Int) -> Int { (total + size - 1) / size }
 
-    /// The elements of a job of a phase.
-    func elements(_ phase: Phase, job: Int) -> Range<Int> {
+    /// The elements of a job of a cut.
+    func elements(_ cut: Cut, job: Int) -> Range<Int> {
         let total = input.elementCount
-        guard case .prepare(.roundingSample, _) = phase else {
+        guard cut == .sample else {
             return job * chunkElements..<min((job + 1) * chunkElements, total)
         }
-        let index = job * granuleCount / jobCount(phase)
+        let index = job * granuleCount / jobCount(cut)
         return index * granule..<min((index + 1) * granule, total)
     }
 }

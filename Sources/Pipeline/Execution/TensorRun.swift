@@ -3,26 +3,24 @@ import Reports
 
 /// The state of one tensor while its chunks are processed. The scheduler guards it.
 struct TensorRun: Sendable {
-    let program: TensorProgram
-    /// What each operation knows of the tensor.
-    var facts: [OperationFacts]
-    private(set) var phaseIndex = 0
+    let program: SharedProgram
+    /// What is known of the tensor in each branch, by member of the program.
+    private(set) var members: [MemberRun]
+    private var phaseIndex = 0
     private var nextJob = 0
     private var finishedJobs = 0
     /// Results that arrived before those of an earlier job, by job.
     private var waiting: [Int: JobResult] = [:]
     private var nextToFold = 0
-    private var folded = FoldedObservations()
-    /// The figures of each output so far, by output.
-    private(set) var emitted: [Int: EmittedFigures] = [:]
 
-    init(program: TensorProgram, facts: [OperationFacts]) {
+    /// - Parameter facts: For each member, what each of its operations knows.
+    init(program: SharedProgram, facts: [[OperationFacts]]) {
         self.program = program
-        self.facts = facts
+        members = zip(program.members, facts).map { MemberRun(program: $0.program, facts: $1) }
         skipEmptyPhases()
     }
 
-    var phase: TensorProgram.Phase? {
+    var phase: SharedProgram.Phase? {
         phaseIndex < program.phases.count ? program.phases[phaseIndex] : nil
     }
 
@@ -40,25 +38,15 @@ struct TensorRun: Sendable {
     mutating func finish(job: Int, with result: JobResult) {
         waiting[job] = result
         while let next = waiting.removeValue(forKey: nextToFold) {
-            fold(next)
+            for (member, result) in next.members { members[member].fold(result) }
             nextToFold += 1
         }
         finishedJobs += 1
         if let phase, finishedJobs == program.jobCount(phase) { endPhase() }
     }
 
-    private mutating func fold(_ result: JobResult) {
-        for observation in result.observations { folded.add(observation) }
-        for emission in result.emissions {
-            emitted[emission.output, default: EmittedFigures(tensor: emission.tensor)].add(emission)
-        }
-    }
-
     private mutating func endPhase() {
-        if case .prepare(let preparation, let operation) = phase {
-            program.operations[operation].conclude(preparation, from: folded, into: &facts[operation])
-        }
-        folded = FoldedObservations()
+        for step in phase?.steps ?? [] { members[step.member].end(step.phase) }
         phaseIndex += 1
         nextJob = 0
         finishedJobs = 0
@@ -72,11 +60,48 @@ struct TensorRun: Sendable {
     }
 }
 
+/// The state of one tensor in one branch.
+struct MemberRun: Sendable {
+    let program: TensorProgram
+    /// What each operation knows of the tensor.
+    private(set) var facts: [OperationFacts]
+    /// The figures of each output so far, by output.
+    private(set) var emitted: [Int: EmittedFigures] = [:]
+    private var folded = FoldedObservations()
+
+    init(program: TensorProgram, facts: [OperationFacts]) {
+        self.program = program
+        self.facts = facts
+    }
+
+    fileprivate mutating func fold(_ result: MemberResult) {
+        for observation in result.observations { folded.add(observation) }
+        for emission in result.emissions {
+            emitted[emission.output, default: EmittedFigures(tensor: emission.tensor)].add(emission)
+        }
+    }
+
+    fileprivate mutating func end(_ phase: TensorProgram.Phase) {
+        if case .prepare(let preparation, let operation) = phase {
+            program.operations[operation].conclude(preparation, from: folded, into: &facts[operation])
+        }
+        folded = FoldedObservations()
+    }
+}
+
 /// What a worker brings back from one job.
 struct JobResult: Sendable {
+    /// What the branches contribute, by member of the program.
+    var members: [(member: Int, result: MemberResult)] = []
+    /// The branches that failed.
+    var failures: [(branch: Int, error: any Error)] = []
+    var bytesRead = 0
+}
+
+/// What one branch contributes to a job's result.
+struct MemberResult: Sendable {
     var observations: [Observation] = []
     var emissions: [Emission] = []
-    var bytesRead = 0
 }
 
 /// The figures of one tensor in one output.

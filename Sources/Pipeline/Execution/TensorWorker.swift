@@ -6,21 +6,23 @@ import Tensors
 
 /// Does jobs, one after the other, with memory of its own.
 final class TensorWorker {
-    private let model: PlannedModel
-    private let programs: [TensorProgram]
-    private let writers: [any CheckpointWriter]
+    private let reader: any CheckpointReader
+    /// By index.
+    private let branches: [Int: Branch]
+    private let programs: [SharedProgram]
     private let chunk: Chunk
     private let clock = WorkClock()
     private let copyBuffer: UnsafeMutableRawBufferPointer
 
+    /// - Parameter reader: The input that the branches have in common.
     init(
-        model: PlannedModel, programs: [TensorProgram], writers: [any CheckpointWriter], chunkCapacity: Int,
+        reader: any CheckpointReader, branches: [Int: Branch], programs: [SharedProgram], chunkCapacity: Int,
         copyCapacity: Int
     ) {
-        self.model = model
+        self.reader = reader
+        self.branches = branches
         self.programs = programs
-        self.writers = writers
-        chunk = Chunk(capacity: chunkCapacity, writers: writers, clock: clock)
+        chunk = Chunk(capacity: chunkCapacity, clock: clock)
         copyBuffer = .allocate(byteCount: copyCapacity, alignment: 64)
     }
 
@@ -39,11 +41,13 @@ final class TensorWorker {
         while let job = clock.during(.waiting, scheduler.next) {
             do {
                 switch job {
-                case .open(let tensor):
-                    scheduler.opened(tensor: tensor, facts: try facts(of: programs[tensor]))
-                case .work(let tensor, let phase, let facts, let job):
-                    let result = try work(programs[tensor], phase, facts, job)
-                    scheduler.finished(tensor: tensor, job: job, result: result)
+                case .open(let tensor, let branches):
+                    let opened = open(programs[tensor], branches)
+                    scheduler.opened(
+                        tensor: tensor, for: branches, facts: opened.facts, failures: opened.failures)
+                case .work(let work):
+                    let result = try self.work(work, on: programs[work.tensor])
+                    scheduler.finished(work, result: result)
                     if result.bytesRead > 0 { onProgress(scheduler.progress) }
                 }
             } catch {
@@ -52,60 +56,103 @@ final class TensorWorker {
         }
     }
 
-    /// Loads the factors of every update that the tensor's operations merge.
-    private func facts(of program: TensorProgram) throws -> [OperationFacts] {
-        try program.operations.map { operation in
-            let updates = try operation.updates.map { update in
-                let attached = model.adapters[update.adapter]
-                return LowRankUpdate(
-                    try attached.adapter.factors(ofModule: update.module).scaled(by: attached.weight))
+    /// Loads the data of every change that the tensor's operations merge, for the branches that still run.
+    private func open(
+        _ program: SharedProgram, _ running: Set<Int>
+    ) -> (facts: [[OperationFacts]], failures: [(branch: Int, error: any Error)]) {
+        var failures: [(branch: Int, error: any Error)] = []
+        let facts = program.members.map { member -> [OperationFacts] in
+            do {
+                guard running.contains(member.branch), let branch = branches[member.branch] else {
+                    return member.program.noFacts
+                }
+                return try self.facts(of: member.program, in: branch.plan.model)
+            } catch {
+                failures.append((member.branch, error))
+                return member.program.noFacts
             }
-            return OperationFacts(updates: updates)
+        }
+        return (facts, failures)
+    }
+
+    private func facts(of program: TensorProgram, in model: PlannedModel) throws -> [OperationFacts] {
+        try program.operations.map { operation in
+            OperationFacts(changes: try operation.changes.map(model.load))
         }
     }
 
-    private func work(
-        _ program: TensorProgram, _ phase: TensorProgram.Phase, _ facts: [OperationFacts], _ job: Int
-    ) throws -> JobResult {
-        switch phase {
-        case .copy:
-            return try copy(program, job: job)
-        case .prepare(let preparation, let operation):
-            try load(program, phase, job)
-            for earlier in 0..<operation where !(program.operations[earlier] is Emit) {
-                try program.operations[earlier].apply(to: chunk, facts: facts[earlier])
+    private func work(_ work: TensorWork, on program: SharedProgram) throws -> JobResult {
+        let range = program.elements(work.phase, job: work.job)
+        guard work.phase.cut != .copy else { return try copy(range, of: program, for: work) }
+        let (reader, tensor) = try source(of: program)
+        try chunk.load(range, ofTensor: tensor, from: reader, granule: program.granule)
+        var result = JobResult()
+        for step in work.phase.steps {
+            let member = program.members[step.member]
+            guard work.branches.contains(member.branch), let branch = branches[member.branch] else { continue }
+            chunk.rewind(writers: branch.writers)
+            do {
+                result.members.append(
+                    (step.member, try take(step.phase, of: member.program, facts: work.facts[step.member])))
+            } catch {
+                result.failures.append((member.branch, error))
             }
-            let observations = try program.operations[operation].observe(
-                preparation, in: chunk, facts: facts[operation])
-            return JobResult(observations: observations)
-        case .convert:
-            try load(program, phase, job)
+        }
+        if work.phase.isLast {
+            result.bytesRead = program.input.encoding.byteRanges(of: range).reduce(0) { $0 + $1.bytes.count }
+        }
+        return result
+    }
+
+    /// Takes the loaded chunk through a phase of one branch.
+    private func take(
+        _ phase: TensorProgram.Phase, of program: TensorProgram, facts: [OperationFacts]
+    ) throws -> MemberResult {
+        guard case .prepare(let preparation, let operation) = phase else {
             for (operation, facts) in zip(program.operations, facts) {
                 try operation.apply(to: chunk, facts: facts)
             }
-            let bytes = program.input.encoding.byteRanges(of: chunk.range).reduce(0) { $0 + $1.bytes.count }
-            return JobResult(emissions: chunk.emissions, bytesRead: bytes)
+            return MemberResult(emissions: chunk.emissions)
+        }
+        for earlier in 0..<operation where !(program.operations[earlier] is Emit) {
+            try program.operations[earlier].apply(to: chunk, facts: facts[earlier])
+        }
+        return MemberResult(
+            observations: try program.operations[operation].observe(preparation, in: chunk, facts: facts[operation]))
+    }
+
+    /// Who has the tensor's data, and under which index.
+    private func source(of program: SharedProgram) throws -> (reader: any CheckpointReader, tensor: Int) {
+        switch program.source {
+        case .input(let tensor): return (reader, tensor)
+        case .adapter:
+            // Only a branch that is dropped by now is missing.
+            guard let branch = branches[program.members[0].branch] else { throw Interrupted() }
+            return branch.plan.model.reader(of: program.source)
         }
     }
 
-    private func load(_ program: TensorProgram, _ phase: TensorProgram.Phase, _ job: Int) throws {
-        try chunk.load(
-            program.elements(phase, job: job), ofTensor: program.source, from: model.input.reader,
-            granule: program.granule)
-    }
-
     /// Moves bytes that nothing changes.
-    private func copy(_ program: TensorProgram, job: Int) throws -> JobResult {
+    private func copy(_ elements: Range<Int>, of program: SharedProgram, for work: TensorWork) throws -> JobResult {
+        let (reader, tensor) = try source(of: program)
         var result = JobResult()
-        for (part, range) in program.input.encoding.byteRanges(of: program.elements(.copy, job: job)) {
+        for (part, range) in program.input.encoding.byteRanges(of: elements) {
             let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
             try clock.during(.reading) {
-                try model.input.reader.read(part, ofTensor: program.source, at: range.lowerBound, into: buffer)
+                try reader.read(part, ofTensor: tensor, at: range.lowerBound, into: buffer)
             }
-            try clock.during(.writing) {
-                for case let emit as Emit in program.operations {
-                    try writers[emit.output].write(
-                        UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor, at: range.lowerBound)
+            clock.during(.writing) {
+                for member in program.members where work.branches.contains(member.branch) {
+                    let writers = branches[member.branch]?.writers ?? []
+                    do {
+                        for case let emit as Emit in member.program.operations {
+                            try writers[emit.output].write(
+                                UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor,
+                                at: range.lowerBound)
+                        }
+                    } catch {
+                        result.failures.append((member.branch, error))
+                    }
                 }
             }
             result.bytesRead += range.count
@@ -114,10 +161,7 @@ final class TensorWorker {
     }
 }
 
-extension LowRankUpdate {
-    fileprivate init(_ factors: LowRankFactors) {
-        self.init(
-            left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns, rank: factors.rank,
-            scaling: Float(factors.scaling))
-    }
+extension TensorProgram {
+    /// What the operations of a branch know that is not to run.
+    fileprivate var noFacts: [OperationFacts] { operations.map { _ in OperationFacts() } }
 }

@@ -27,25 +27,23 @@ extension PipelinePlan {
     }
 
     private var tensorsAsJSON: [JSONValue] {
-        model.tensors.map { planned in
-            let before = model.input.reader.tensors[planned.source]
+        model.tensors.enumerated().map { index, planned in
+            let before = model.sourceTensor(of: planned)
             return [
-                "name": .string(before.name), "shape": .array(before.shape.map { .int($0) }),
+                "name": .string(planned.tensor.name), "shape": .array(planned.tensor.shape.map { .int($0) }),
                 "before": .string(before.encoding.label),
-                "outputs": .array(model.outputs.map { .string($0.tensors[planned.source].encoding.label) }),
+                "outputs": .array(model.outputs.map { .string($0.tensors[index].encoding.label) }),
                 "untouched": .bool(!planned.operations.contains { !($0 is Emit) }),
             ]
         }
     }
 
     private static func json(of attached: AttachedAdapter) -> JSONValue {
-        let modules = attached.adapter.modules
-        return [
+        [
             "path": .string(attached.pathInSpec), "weight": .double(attached.weight),
             "modules": .array(
-                attached.matches.map { match in
-                    let module = modules[match.module]
-                    return [
+                attached.adapter.modules.map { module in
+                    [
                         "module": .string(module.name), "rank": .int(module.rank),
                         "scaling": .double(module.scaling),
                         "effective_scaling": .double(module.scaling * attached.weight),
@@ -83,21 +81,20 @@ extension PipelinePlan {
         model.adapters.flatMap { attached -> [String] in
             let modules = attached.adapter.modules
             var lines = [
-                "", "adapter \(attached.pathInSpec): \(attached.matches.count) of \(modules.count) modules matched",
+                "", "adapter \(attached.pathInSpec): \(modules.count) of \(modules.count) modules matched",
             ]
-            lines += attached.matches.map { match in
-                let module = modules[match.module]
-                return
-                    "  \(module.name)  r \(module.rank)  scaling \(NumberText.significant(module.scaling * attached.weight, digits: 4))"
+            lines += modules.map { module in
+                "  \(module.name)  r \(module.rank)  scaling \(NumberText.significant(module.scaling * attached.weight, digits: 4))"
+                    + (module.hasMagnitude ? "  DoRA" : "")
             }
             return lines
         }
     }
 
     private func tensorLines(width: Int) -> [String] {
-        let labels = model.tensors.map { planned in
-            ([model.input.reader.tensors[planned.source].encoding.label]
-                + model.outputs.map { $0.tensors[planned.source].encoding.label }).joined(separator: " -> ")
+        let labels = model.tensors.enumerated().map { index, planned in
+            ([model.sourceTensor(of: planned).encoding.label]
+                + model.outputs.map { $0.tensors[index].encoding.label }).joined(separator: " -> ")
         }
         let labelWidth = labels.map(\.count).max() ?? 0
         return zip(model.tensors, labels).map { planned, label in

@@ -24,19 +24,20 @@ public struct PipelinePlan: Sendable {
             try PlacedError.adding(place) { try stage.plan(&model, place: place) }
         }
         if let output = spec.output { try model.addOutput(output, place: "output") }
-        try model.checkPendingUpdates(spec: spec)
+        try model.checkPendingChanges(spec: spec)
         try model.checkGates(spec.report.gates)
 
         let targetChunk = ResourcePlan.targetChunkElements
-        let programs = model.tensors.map {
+        let programs = model.tensors.map { [model] in
             TensorProgram(
-                source: $0.source, input: input.reader.tensors[$0.source], operations: $0.operations,
+                source: $0.source, input: model.sourceTensor(of: $0), operations: $0.operations,
                 targetChunkElements: targetChunk)
         }
         self.spec = spec
         self.model = model
         self.programs = programs
-        resources = try ResourcePlan(model: model, programs: programs, options: options)
+        resources = try ResourcePlan(
+            models: [model], programs: SharedProgram.programs(of: [programs]), options: options)
         try PipelinePlan.checkDestinations(spec: spec, model: model, options: options)
         try resources.checkDiskSpace(model)
     }
@@ -87,19 +88,19 @@ public struct PipelineOptions: Sendable {
 }
 
 extension PlannedModel {
-    /// Refuses to drop an attached update silently.
-    func checkPendingUpdates(spec: PipelineSpec) throws(PlanError) {
-        guard spec.output == nil, let waiting = tensors.first(where: { !$0.pendingUpdates.isEmpty }) else { return }
+    /// Refuses to drop an attached change silently.
+    func checkPendingChanges(spec: PipelineSpec) throws(PlanError) {
+        guard spec.output == nil, let waiting = tensors.first(where: { !$0.pendingChanges.isEmpty }) else { return }
         throw PlanError(
             place: "spec",
-            problem: "the update of \"\(waiting.tensor.name)\" is attached but never merged and written",
+            problem: "the change of \"\(waiting.tensor.name)\" is attached but never merged and written",
             remedy: "add a merge and an \"output\"")
     }
 
     /// Refuses gates on an update where none is merged: they would have nothing to look at.
     func checkGates(_ gates: [Gate]) throws(PlanError) {
         guard let gate = gates.first(where: { ConversionReport.updateFigures.contains($0.figure) }),
-            !tensors.contains(where: { $0.operations.contains { !$0.updates.isEmpty } })
+            !tensors.contains(where: { $0.operations.contains { !$0.changes.isEmpty } })
         else { return }
         throw PlanError(
             place: "report", problem: "the gate \"\(gate.text)\" looks at an update, and no adapter is merged",

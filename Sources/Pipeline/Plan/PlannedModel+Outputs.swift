@@ -25,7 +25,7 @@ extension PlannedModel {
             PlannedOutput(
                 spec: spec, format: format, tensors: tensors.map(\.tensor),
                 offsetProducers: tensors.map(\.offsetProducer),
-                adapters: Set(tensors.flatMap(\.pendingUpdates).map(\.adapter)).sorted(), place: place))
+                adapters: Set(tensors.flatMap(\.pendingChanges).map(\.adapter)).sorted(), place: place))
     }
 
     private func defaultFormat(_ spec: OutputSpec) -> OutputFormat {
@@ -35,10 +35,10 @@ extension PlannedModel {
 
     /// Refuses a format that cannot hold the model as it stands, or that the path contradicts.
     private func checkFormat(_ format: OutputFormat, _ spec: OutputSpec, place: String) throws(PlanError) {
-        if format != .nf4, let waiting = tensors.first(where: { !$0.pendingUpdates.isEmpty }) {
+        if format != .nf4, let waiting = tensors.first(where: { !$0.pendingChanges.isEmpty }) {
             throw PlanError(
                 place: place,
-                problem: "the update of \"\(waiting.tensor.name)\" is attached but not merged, and would be lost",
+                problem: "the change of \"\(waiting.tensor.name)\" is attached but not merged, and would be lost",
                 remedy:
                     "put \"merge-in-4bit\" or \"dequantize-merge\" before it, or keep base and adapter in one container (\"format\": \"nf4\")"
             )

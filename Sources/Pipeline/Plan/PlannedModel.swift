@@ -20,21 +20,21 @@ public struct PlannedModel: Sendable {
     /// The model as the input has it. Adapters that travel in a container are attached already.
     public init(input: ModelDirectory) throws {
         self.input = input
-        tensors = input.reader.tensors.enumerated().map { PlannedTensor(source: $0.offset, tensor: $0.element) }
+        tensors = input.reader.tensors.enumerated().map { PlannedTensor(source: .input($0.offset), tensor: $0.element) }
         guard let container = input.container else { return }
         for (index, stored) in container.adapters.enumerated() {
             try attach(LoRAAdapter(inside: container, adapter: index), weight: stored.weight, path: stored.name)
         }
     }
 
-    /// Puts an adapter's updates beside the weights they belong to.
+    /// Puts an adapter's changes beside the tensors they belong to.
     ///
     /// - Parameter path: The adapter as reports and containers name it.
     mutating func attach(_ adapter: LoRAAdapter, weight: Double, path: String) throws {
         let matches = try adapter.match(to: tensors.map(\.tensor))
         for match in matches {
-            tensors[match.tensor].pendingUpdates.append(
-                PendingUpdate(adapter: adapters.count, module: match.module))
+            tensors[match.tensor].pendingChanges.append(
+                PendingChange(adapter: adapters.count, change: match.change))
         }
         adapters.append(AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: path, matches: matches))
     }
@@ -64,20 +64,20 @@ public struct PlannedModel: Sendable {
 
 /// A tensor on its way through the steps.
 public struct PlannedTensor: Sendable {
-    /// Index into the input's tensors.
-    public let source: Int
+    /// Where its data comes from.
+    public let source: TensorSource
     /// The tensor as it stands after the operations so far.
     public var tensor: LogicalTensor
     /// Whether the input stores it in 4 bits.
     public let wasBlockQuantized: Bool
-    /// Updates that adapters have put beside the weight and that no step has merged yet.
-    public var pendingUpdates: [PendingUpdate] = []
+    /// Changes that adapters have put beside the tensor and that no step has merged yet.
+    public var pendingChanges: [PendingChange] = []
     /// What the executor does to each chunk, in order.
     var operations: [any TensorOperation] = []
     /// The operation that makes the offset of the current double-quantized scales; `nil` when it comes from the input.
     var offsetProducer: Int?
 
-    init(source: Int, tensor: LogicalTensor) {
+    init(source: TensorSource, tensor: LogicalTensor) {
         self.source = source
         self.tensor = tensor
         wasBlockQuantized = tensor.encoding.blockQuantization != nil
@@ -95,23 +95,60 @@ public struct PlannedTensor: Sendable {
     }
 }
 
-/// An update that stands beside a weight until a step merges it.
-public struct PendingUpdate: Hashable, Sendable {
+/// Where a tensor's data comes from.
+public enum TensorSource: Hashable, Sendable {
+    /// The input's tensor of this index.
+    case input(Int)
+    /// A tensor of an adapter's file: one that the input does not have.
+    case adapter(Int, tensor: Int)
+}
+
+extension PlannedModel {
+    /// The reader that has a source's data, and the tensor's index there.
+    func reader(of source: TensorSource) -> (reader: any CheckpointReader, tensor: Int) {
+        switch source {
+        case .input(let tensor): (input.reader, tensor)
+        case .adapter(let adapter, let tensor): (adapters[adapter].adapter.weights, tensor)
+        }
+    }
+
+    /// The tensor as its source has it.
+    func sourceTensor(of planned: PlannedTensor) -> LogicalTensor {
+        let (reader, tensor) = reader(of: planned.source)
+        return reader.tensors[tensor]
+    }
+}
+
+/// A change that stands beside a tensor until a step merges it.
+public struct PendingChange: Hashable, Sendable {
     /// Index into ``PlannedModel/adapters``.
     public let adapter: Int
-    /// Index into the adapter's modules.
-    public let module: Int
+    /// Index into the adapter's changes.
+    public let change: Int
+}
+
+extension PlannedModel {
+    /// What a pending change is.
+    func kind(of pending: PendingChange) -> AdapterChange.Kind {
+        adapters[pending.adapter].adapter.changes[pending.change].kind
+    }
+
+    /// Whether a pending change scales the rows of the sum (DoRA).
+    func hasMagnitude(_ pending: PendingChange) -> Bool {
+        guard case .lowRank(let module) = kind(of: pending) else { return false }
+        return adapters[pending.adapter].adapter.modules[module].hasMagnitude
+    }
 }
 
 /// An adapter that a step has attached.
 public struct AttachedAdapter: Sendable {
     public let adapter: LoRAAdapter
-    /// What the user multiplies this adapter's updates with.
+    /// What the user multiplies this adapter's low-rank updates with.
     public let weight: Double
     /// The adapter's path as the spec has it.
     public let pathInSpec: String
-    /// The tensors that its modules update.
-    public let matches: [LoRAMatch]
+    /// The tensors that its changes concern.
+    public let matches: [AdapterMatch]
 }
 
 /// A model that will be written: after the last step, or by `save` on the way.

@@ -9,7 +9,7 @@ public struct ResourcePlan: Sendable {
     public let threads: Int
     /// Bytes of input tensor data that will be read once.
     public let bytesRead: Int
-    /// Bytes that each output will take.
+    /// Bytes that each output will take, those of the first model first.
     public let bytesWritten: [Int]
     /// The most memory for data in flight: chunks, and the factors of open tensors, in bytes.
     public let peakMemory: Int
@@ -23,11 +23,14 @@ public struct ResourcePlan: Sendable {
     /// Elements that a chunk aims at: few enough for a core's own cache, enough that a system call costs nothing.
     static let targetChunkElements = 65536
 
-    init(model: PlannedModel, programs: [TensorProgram], options: PipelineOptions) throws(PlanError) {
+    /// - Parameters:
+    ///   - models: The models that are made in one pass over their input.
+    ///   - programs: What happens to each tensor of the input in all of them.
+    init(models: [PlannedModel], programs: [SharedProgram], options: PipelineOptions) throws(PlanError) {
         let capacity = programs.lazy.filter { !$0.isCopy }.map(\.chunkElements).max() ?? 0
         let copyBytes = programs.lazy.filter(\.isCopy).map(\.chunkBytes).max() ?? 0
         let perThread = capacity * Chunk.bytesPerElement + copyBytes
-        let factorBytes = model.tensors.map { model.factorBytes($0) }.max() ?? 0
+        let factorBytes = programs.map { $0.factorBytes(models) }.max() ?? 0
         let asked = max(1, options.threads ?? ResourcePlan.coreCount)
         let affordable = options.memory / (perThread + 2 * factorBytes)
         guard affordable >= 1 else {
@@ -41,7 +44,7 @@ public struct ResourcePlan: Sendable {
         copyCapacity = copyBytes
         peakMemory = threads * perThread + openTensors * factorBytes
         bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
-        bytesWritten = model.outputs.map { output in
+        bytesWritten = models.flatMap(\.outputs).map { output in
             output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
         }
     }
@@ -62,16 +65,18 @@ public struct ResourcePlan: Sendable {
     }
 }
 
+extension SharedProgram {
+    /// Bytes of the factors of all updates that the tensor's operations merge, in all models.
+    fileprivate func factorBytes(_ models: [PlannedModel]) -> Int {
+        members.reduce(0) { $0 + models[$1.branch].factorBytes(models[$1.branch].tensors[$1.tensor]) }
+    }
+}
+
 extension PlannedModel {
-    /// Bytes of the float32 factors of all updates that a tensor's operations merge.
+    /// Bytes of the data of all changes that a tensor's operations merge.
     func factorBytes(_ tensor: PlannedTensor) -> Int {
-        let shape = tensor.tensor.shape
-        guard shape.count == 2 else { return 0 }
-        return tensor.operations.reduce(0) { total, operation in
-            operation.updates.reduce(total) { total, update in
-                let rank = adapters[update.adapter].adapter.modules[update.module].rank
-                return total + rank * (shape[0] + shape[1]) * 4
-            }
+        tensor.operations.reduce(0) { total, operation in
+            operation.changes.reduce(total) { $0 + adapters[$1.adapter].adapter.factorBytes(ofChange: $1.change) }
         }
     }
 }

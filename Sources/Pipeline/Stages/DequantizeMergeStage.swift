@@ -19,27 +19,25 @@ struct DequantizeMergeStage: Stage {
     }
 
     func plan(_ model: inout PlannedModel, place: String) throws {
-        try model.requireUpdates(place: place)
+        try model.requireChanges(place: place)
         for index in model.tensors.indices {
-            let planned = model.tensors[index]
-            let name = planned.tensor.name
-            switch planned.tensor.encoding {
-            case .blockQuantized(let quantization):
-                let result = try model.denseDType(dtype, of: planned.tensor, quantization, place: place)
-                if planned.pendingUpdates.isEmpty {
-                    // Like the merged weights, and like a model that transformers has dequantized.
-                    model.tensors[index].append(Dequantize(dtype: result, firstRoundedTo: quantization.dtype))
-                } else {
-                    model.tensors[index].append(
-                        MergeDense(dtype: result, baseDType: quantization.dtype, updates: planned.pendingUpdates))
-                }
-            case .dense(let current) where !planned.pendingUpdates.isEmpty:
-                model.tensors[index].append(
-                    try MergeDense(
-                        denseBase: current, asked: dtype, name: name, updates: planned.pendingUpdates, place: place))
-            case .dense: continue
+            let tensor = model.tensors[index].tensor
+            let merge = model.pendingMerge(into: index)
+            switch (tensor.encoding, merge) {
+            case (.blockQuantized(let quantization), let merge?):
+                let result = try model.denseDType(dtype, of: tensor, quantization, place: place)
+                model.appendMerge(
+                    MergeDense(dtype: result, baseDType: quantization.dtype, merge: merge), into: index)
+            case (.blockQuantized(let quantization), nil):
+                // Like the merged weights, and like a model that transformers has dequantized.
+                let result = try model.denseDType(dtype, of: tensor, quantization, place: place)
+                model.tensors[index].append(Dequantize(dtype: result, firstRoundedTo: quantization.dtype))
+            case (.dense(let current), let merge?):
+                model.appendMerge(
+                    try MergeDense(denseBase: current, asked: dtype, name: tensor.name, merge: merge, place: place),
+                    into: index)
+            case (.dense, nil): continue
             }
-            model.tensors[index].pendingUpdates = []
         }
     }
 }
@@ -57,48 +55,5 @@ extension PlannedModel {
                 remedy: "give the step a \"dtype\": bf16, f16 or f32")
         }
         return dtype
-    }
-}
-
-/// Adds updates to the decoded weight and rounds the sum once, as PEFT does on a dequantized base.
-struct MergeDense: TensorOperation {
-    let dtype: DType
-    /// The quant state's dtype, to which a 4-bit base is rounded first; `nil` for a dense base.
-    let baseDType: DType?
-    let updates: [PendingUpdate]
-
-    init(dtype: DType, baseDType: DType?, updates: [PendingUpdate]) {
-        self.dtype = dtype
-        self.baseDType = baseDType
-        self.updates = updates
-    }
-
-    /// A merge into a weight that is dense already.
-    ///
-    /// - Throws: ``PlanError`` when the weight's numbers cannot be read, or not be written back in its own dtype.
-    init(denseBase current: DType, asked: DType?, name: String, updates: [PendingUpdate], place: String)
-        throws(PlanError)
-    {
-        guard current.isFloatingPoint, FloatConversion.canDecode(current) else {
-            throw PlanError(
-                place: place, problem: "\"\(name)\" has an update to merge but is \(current.rawValue)",
-                remedy: "only floating-point and 4-bit weights can take one")
-        }
-        guard let result = asked ?? ([.bf16, .f16, .f32].contains(current) ? current : nil) else {
-            throw PlanError(
-                place: place, problem: "\"\(name)\" is \(current.rawValue), in which no merge is written",
-                remedy: "use \"dequantize-merge\" with a \"dtype\": bf16, f16 or f32")
-        }
-        self.init(dtype: result, baseDType: nil, updates: updates)
-    }
-
-    var result: Encoding { .dense(dtype) }
-
-    func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        let values = chunk.takeValues()
-        let update = chunk.addUpdates(facts.updates)
-        if let baseDType { FloatConversion.round(values, count: chunk.count, to: baseDType) }
-        for index in 0..<chunk.count { values[index] += update[index] }
-        chunk.become(dense: dtype, values: values)
     }
 }

@@ -38,32 +38,30 @@ struct MergeIn4BitStage: Stage {
     }
 
     func plan(_ model: inout PlannedModel, place: String) throws {
-        try model.requireUpdates(place: place)
-        let withUpdates = model.tensors.indices.filter { !model.tensors[$0].pendingUpdates.isEmpty }
-        guard withUpdates.contains(where: { model.tensors[$0].tensor.encoding.blockQuantization != nil }) else {
+        try model.requireChanges(place: place)
+        let merges = model.tensors.indices.compactMap { index in model.pendingMerge(into: index).map { (index, $0) } }
+        guard merges.contains(where: { model.tensors[$0.0].tensor.encoding.blockQuantization != nil }) else {
             throw PlanError(
                 place: place, problem: "no weight that the adapter updates is 4-bit at this point",
                 remedy: "use \"dequantize-merge\" for dense weights, or put a \"quantize\" step before this one")
         }
         var denseNames: [String] = []
-        for index in withUpdates {
-            let planned = model.tensors[index]
-            switch planned.tensor.encoding {
+        for (index, merge) in merges {
+            let tensor = model.tensors[index].tensor
+            switch tensor.encoding {
             case .blockQuantized(let base):
-                model.tensors[index].append(
+                model.appendMerge(
                     MergeIn4Bit(
-                        encoding: encoding(base), base: base, scales: scales, rounding: rounding,
-                        key: StochasticKey(seed: seed, tensorName: planned.tensor.name),
-                        updates: planned.pendingUpdates))
+                        encoding: encoding(base, merge), base: base, scales: scales, rounding: rounding,
+                        key: StochasticKey(seed: seed, tensorName: tensor.name), merge: merge),
+                    into: index)
             case .dense(let dtype):
                 // What PEFT does too: a dense weight among 4-bit ones (an output head, say) keeps its dtype.
-                denseNames.append(planned.tensor.name)
-                model.tensors[index].append(
-                    try MergeDense(
-                        denseBase: dtype, asked: nil, name: planned.tensor.name, updates: planned.pendingUpdates,
-                        place: place))
+                if tensor.shape.count > 1 { denseNames.append(tensor.name) }
+                model.appendMerge(
+                    try MergeDense(denseBase: dtype, asked: nil, name: tensor.name, merge: merge, place: place),
+                    into: index)
             }
-            model.tensors[index].pendingUpdates = []
         }
         if !denseNames.isEmpty {
             model.warnings.append(
@@ -72,28 +70,19 @@ struct MergeIn4BitStage: Stage {
         }
     }
 
-    /// The merged weight's encoding. With fresh scales it is float32 that was quantized, as PEFT's quant state then says.
-    private func encoding(_ base: BlockQuantization) -> BlockQuantization {
+    /// The merged weight's encoding. With fresh scales the quant state's dtype is that of the sum that is quantized, as in
+    /// PEFT: float32, or the base's after DoRA.
+    private func encoding(_ base: BlockQuantization, _ merge: PendingMerge) -> BlockQuantization {
         guard scales == .fresh else { return base }
         return BlockQuantization(
-            quantType: base.quantType, blocksize: base.blocksize, dtype: .f32,
+            quantType: base.quantType, blocksize: base.blocksize,
+            dtype: merge.isRoundedBeforeQuantization ? base.dtype : .f32,
             doubleQuantization: base.doubleQuantization.map { _ in DoubleQuantization() },
             storage: base.storage?.forNewCodes)
     }
 }
 
-extension PlannedModel {
-    /// Makes sure that there is something to merge.
-    func requireUpdates(place: String) throws(PlanError) {
-        guard !tensors.contains(where: { !$0.pendingUpdates.isEmpty }) else { return }
-        throw PlanError(
-            place: place,
-            problem: adapters.isEmpty ? "no adapter is attached" : "every attached update has been merged already",
-            remedy: "put {\"op\": \"attach-adapter\", \"path\": \"…\"} before this step")
-    }
-}
-
-/// Merges updates into codes.
+/// Merges changes into codes.
 struct MergeIn4Bit: TensorOperation {
     /// *auto* takes nearest rounding where that keeps at least this share of the update: beyond it nearest has less noise
     /// than stochastic rounding and loses little (measured: see the survival table in the README).
@@ -104,31 +93,37 @@ struct MergeIn4Bit: TensorOperation {
     let scales: MergeIn4BitStage.Scales
     let rounding: MergeIn4BitStage.Rounding
     let key: StochasticKey
-    let updates: [PendingUpdate]
+    let merge: PendingMerge
 
     var result: Encoding { .blockQuantized(encoding) }
 
+    var changes: [PendingChange] { merge.changes }
+
     var preparations: [Preparation] {
-        (rounding == .auto ? [.roundingSample] : [])
+        merge.preparations + (rounding == .auto ? [.roundingSample] : [])
             + (scales == .fresh && encoding.doubleQuantization != nil ? [.scaleMean] : [])
     }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        merge(chunk, facts: facts, rounding: rule(facts))
+        try merge(into: chunk, facts: facts, rounding: rule(facts))
     }
 
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] {
         switch preparation {
+        case .norms:
+            return chunk.squareSums(facts, baseDType: base.dtype)
         case .roundingSample:
-            merge(chunk, facts: facts, rounding: .nearest)
+            try merge(into: chunk, facts: facts, rounding: .nearest)
             return chunk.errorSums().map { .sums($0) }
         case .scaleMean:
-            return chunk.scaleSums(of: exactSum(chunk, facts: facts), blocksize: encoding.blocksize)
+            return chunk.scaleSums(of: try sum(chunk, facts: facts), blocksize: encoding.blocksize)
         }
     }
 
     func conclude(_ preparation: Preparation, from observations: FoldedObservations, into facts: inout OperationFacts) {
         switch preparation {
+        case .norms:
+            facts.concludeNorms(from: observations)
         case .roundingSample:
             let sums = observations.sums
             let keepsEnough = sums.changeDotUpdate >= MergeIn4Bit.nearestKeepsEnough * sums.squaredUpdate
@@ -148,23 +143,23 @@ struct MergeIn4Bit: TensorOperation {
         }
     }
 
-    private func merge(_ chunk: Chunk, facts: OperationFacts, rounding: RoundingRule) {
+    private func merge(into chunk: Chunk, facts: OperationFacts, rounding: RoundingRule) throws {
         switch scales {
         case .base:
-            chunk.moveCodes(by: chunk.addUpdates(facts.updates), result: encoding, rounding: rounding)
+            chunk.moveCodes(
+                by: try chunk.mergedUpdate(facts, baseDType: base.dtype), result: encoding, rounding: rounding)
         case .fresh:
             chunk.become(
-                quantized: encoding, values: exactSum(chunk, facts: facts), rounding: rounding,
+                quantized: encoding, values: try sum(chunk, facts: facts), rounding: rounding,
                 scaleOffset: facts.scaleOffset)
         }
     }
 
-    /// The decoded base plus the updates, as PEFT adds them: the base is rounded to the quant state's dtype first.
-    private func exactSum(_ chunk: Chunk, facts: OperationFacts) -> UnsafePointer<Float> {
-        let values = chunk.takeValues()
-        let update = chunk.addUpdates(facts.updates)
-        FloatConversion.round(values, count: chunk.count, to: base.dtype)
-        for index in 0..<chunk.count { values[index] += update[index] }
+    /// The merged values as PEFT quantizes them: the decoded base is rounded to the quant state's dtype before anything is
+    /// added, and after DoRA the sum is too.
+    private func sum(_ chunk: Chunk, facts: OperationFacts) throws -> UnsafePointer<Float> {
+        let values = try chunk.mergedValues(facts, baseDType: base.dtype)
+        if merge.isRoundedBeforeQuantization { FloatConversion.round(values, count: chunk.count, to: base.dtype) }
         return UnsafePointer(values)
     }
 }

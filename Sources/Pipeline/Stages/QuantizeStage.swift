@@ -69,7 +69,7 @@ extension PlannedModel {
                 place: place, problem: "cannot quantize \"\(tensor.name)\": its shape is \(tensor.shape)",
                 remedy: "4-bit weights have two dimensions at least; leave it out with \"exclude\"")
         }
-        let storage = input.reader.tensors[tensors[index].source].encoding.blockQuantization?.storage
+        let storage = sourceTensor(of: tensors[index]).encoding.blockQuantization?.storage
         tensors[index].append(
             Quantize(
                 encoding: target.encoding(sourceDType: source, storage: storage),

@@ -1,0 +1,50 @@
+import Adapters
+import Quantization
+import Tensors
+
+/// A change of an adapter with its data in memory, ready for any chunk of the tensor.
+///
+/// V is the tensor with the changes before this one, W the tensor before any of them.
+enum LoadedChange: Sendable {
+    /// V + update.
+    case add(LowRankUpdate)
+    /// DoRA: m / ‖W + update‖ · (V + update), with a magnitude m and a norm for each output.
+    case scaleSum(LowRankUpdate, Magnitudes)
+}
+
+/// DoRA's magnitudes of one weight.
+struct Magnitudes: Sendable {
+    /// One for each output.
+    let values: [Float]
+    /// Whether outputs are the columns of the stored weight ([in, out]), not its rows.
+    let areColumns: Bool
+}
+
+extension PlannedModel {
+    /// Reads what a change needs while its tensor is merged.
+    func load(_ pending: PendingChange) throws -> LoadedChange {
+        let attached = adapters[pending.adapter]
+        let adapter = attached.adapter
+        func update(_ factors: LowRankFactors) -> LowRankUpdate {
+            LowRankUpdate(factors.scaled(by: attached.weight))
+        }
+        switch kind(of: pending) {
+        case .lowRank(let index):
+            let factors = try adapter.factors(ofModule: index)
+            guard let magnitudes = try adapter.magnitudes(ofModule: index) else { return .add(update(factors)) }
+            return .scaleSum(
+                update(factors),
+                Magnitudes(values: magnitudes, areColumns: adapter.modules[index].isStoredInOut))
+        case .bias(let index):
+            return .add(update(try adapter.biasFactors(ofModule: index)))
+        }
+    }
+}
+
+extension LowRankUpdate {
+    fileprivate init(_ factors: LowRankFactors) {
+        self.init(
+            left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns, rank: factors.rank,
+            scaling: Float(factors.scaling))
+    }
+}

@@ -1,0 +1,89 @@
+import Checkpoints
+import LosslessJSON
+import Reports
+import SystemPackage
+
+extension PipelinePlan {
+    /// Makes the writers of all outputs; nothing is left behind when one cannot be made.
+    ///
+    /// - Parameters:
+    ///   - inputs: The fingerprints of the files that are read, which containers hold.
+    ///   - memoryLimit: Bytes that may wait in the memory of each writer, if it is one that lets bytes wait.
+    ///   - force: Whether what stands at a destination is replaced.
+    func makeWriters(
+        inputs: [InputFingerprint], holding memoryLimit: Int, force: Bool
+    ) throws -> [any CheckpointWriter] {
+        var writers: [any CheckpointWriter] = []
+        do {
+            for output in model.outputs {
+                writers.append(try makeWriter(for: output, inputs: inputs, holding: memoryLimit, force: force))
+            }
+        } catch {
+            for writer in writers { writer.abandon() }
+            throw error
+        }
+        return writers
+    }
+
+    private func makeWriter(
+        for output: PlannedOutput, inputs: [InputFingerprint], holding memoryLimit: Int, force: Bool
+    ) throws -> any CheckpointWriter {
+        let reader = model.input.reader
+        let sideFiles = try model.input.sideFiles(config: configuration(of: output))
+        guard output.format == .nf4 else {
+            return try SafetensorsCheckpointWriter(
+                destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata,
+                maximumShardSize: output.spec.maximumShardSize, sideFiles: output.spec.isSingleFile ? [] : sideFiles,
+                force: force)
+        }
+        let adapters = output.adapters.map { model.adapters[$0] }
+        let writer = try NF4ContainerWriter(
+            destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata, sideFiles: sideFiles,
+            adapters: adapters.map { $0.adapter.containerForm(name: $0.pathInSpec, weight: $0.weight) },
+            compression: output.spec.compression ?? .zlib, memoryLimit: memoryLimit, force: force)
+        do {
+            writer.setProvenance(provenance(inputs))
+            for (index, attached) in adapters.enumerated() {
+                try attached.adapter.forEachTensor { tensor, bytes in
+                    try writer.writeAdapter(bytes, adapter: index, tensor: tensor, at: 0)
+                }
+            }
+        } catch {
+            writer.abandon()
+            throw error
+        }
+        return writer
+    }
+
+    /// Where a container's contents come from.
+    private func provenance(_ inputs: [InputFingerprint]) -> JSONValue {
+        [
+            "qconv_version": .string(qconvVersion),
+            "inputs": .array(
+                inputs.map { input in
+                    var entry: JSONValue = [
+                        "path": .string(input.path), "size": .int(input.size),
+                        "header_sha256": .string(input.headerSHA256),
+                    ]
+                    if let hash = input.sha256 { entry["sha256"] = .string(hash) }
+                    return entry
+                }),
+            "spec": spec.normalized,
+        ]
+    }
+
+    /// What identifies the files that are read.
+    ///
+    /// - Parameters:
+    ///   - wholeFiles: Whether to add the SHA-256 of all their bytes.
+    ///   - known: Fingerprints made before, by path; those made here are added.
+    func fingerprints(wholeFiles: Bool, known: inout [FilePath: InputFingerprint]) throws -> [InputFingerprint] {
+        let files = model.input.reader.files + model.adapters.flatMap(\.adapter.files)
+        return try files.filter { $0.extension != "json" }.map { file in
+            if let fingerprint = known[file] { return fingerprint }
+            let fingerprint = try Fingerprint.make(file, wholeFile: wholeFiles)
+            known[file] = fingerprint
+            return fingerprint
+        }
+    }
+}

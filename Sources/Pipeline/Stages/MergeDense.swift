@@ -1,0 +1,47 @@
+import Quantization
+import Tensors
+
+/// Merges changes into the decoded tensor and rounds the result once, as PEFT does on a dequantized base.
+struct MergeDense: TensorOperation {
+    let dtype: DType
+    /// The quant state's dtype, to which a 4-bit base is rounded first; `nil` for a dense base.
+    let baseDType: DType?
+    let merge: PendingMerge
+
+    init(dtype: DType, baseDType: DType?, merge: PendingMerge) {
+        self.dtype = dtype
+        self.baseDType = baseDType
+        self.merge = merge
+    }
+
+    /// A merge into a weight that is dense already.
+    ///
+    /// - Throws: ``PlanError`` when the weight's numbers cannot be read, or not be written back in its own dtype.
+    init(denseBase current: DType, asked: DType?, name: String, merge: PendingMerge, place: String)
+        throws(PlanError)
+    {
+        guard current.isFloatingPoint, FloatConversion.canDecode(current) else {
+            throw PlanError(
+                place: place, problem: "\"\(name)\" has an update to merge but is \(current.rawValue)",
+                remedy: "only floating-point and 4-bit weights can take one")
+        }
+        guard let result = asked ?? ([.bf16, .f16, .f32].contains(current) ? current : nil) else {
+            throw PlanError(
+                place: place, problem: "\"\(name)\" is \(current.rawValue), in which no merge is written",
+                remedy: "use \"dequantize-merge\" with a \"dtype\": bf16, f16 or f32")
+        }
+        self.init(dtype: result, baseDType: nil, merge: merge)
+    }
+
+    var result: Encoding { .dense(dtype) }
+    var changes: [PendingChange] { merge.changes }
+    var preparations: [Preparation] { merge.preparations }
+
+    func apply(to chunk: Chunk, facts: OperationFacts) throws {
+        chunk.become(dense: dtype, values: try chunk.mergedValues(facts, baseDType: baseDType))
+    }
+
+    func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] {
+        preparation == .norms ? chunk.squareSums(facts, baseDType: baseDType) : []
+    }
+}
