@@ -1,19 +1,21 @@
 import Checkpoints
+import Foundation
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct PyTorchCheckpointTests {
     @Test func thereAreFixtures() {
-        #expect(PickleFixtures.good.count == 17)
-        #expect(PickleFixtures.corpus.count > 200)
+        #expect(PickleFixtures.good.count == 18)
+        #expect(PickleFixtures.corpus.count == 286)
     }
 
     /// Every tensor under its name, with the dtype, shape and bytes that safetensors wrote for it.
     @Test(arguments: PickleFixtures.good)
     func tensorsAreThoseOfTorch(_ good: PickleFixtures.Good) throws {
-        let checkpoint = try PyTorchCheckpoint(file: good.file)
-        let expected = try SafetensorsCheckpoint(file: good.expected)
+        let checkpoint = try PyTorchCheckpoint(file: FilePath(good.file.path))
+        let expected = try SafetensorsCheckpoint(file: FilePath(good.expected.path))
         #expect(Set(checkpoint.tensors) == Set(expected.tensors))
         #expect(checkpoint.tensors.count == expected.tensors.count)
         for (index, tensor) in checkpoint.tensors.enumerated() {
@@ -25,7 +27,7 @@ import Testing
     /// Any range of bytes, also one that starts or ends inside an element.
     @Test(arguments: ["views-zip", "views-legacy", "views-deflated"])
     func rangesArePartsOfTheWhole(name: String) throws {
-        let checkpoint = try PyTorchCheckpoint(file: PickleFixtures.directory.appending("good/\(name).bin"))
+        let checkpoint = try PyTorchCheckpoint(file: file(name))
         var generator = SplitMix(7)
         for (index, tensor) in checkpoint.tensors.enumerated() {
             let whole = try values(checkpoint, index)
@@ -59,10 +61,34 @@ import Testing
         }
     }
 
+    /// A record that is small in the file and large out of it.
+    @Test func aPickleThatInflatesTooFarIsRefused() throws {
+        let vast = [UInt8](repeating: 0, count: 80 << 20)
+        let packed = try #require(vast.withUnsafeBytes { Zlib.deflate($0) })
+        func field(_ value: Int, _ width: Int) -> [UInt8] {
+            (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+        }
+        let name = Array("archive/data.pkl".utf8)
+        let facts = field(0, 4) + field(packed.count, 4) + field(vast.count, 4) + field(name.count, 2) + field(0, 2)
+        let local = field(0x0403_4B50, 4) + field(20, 2) + field(0, 2) + field(8, 2) + field(0, 4) + facts + name
+        let central =
+            field(0x0201_4B50, 4) + field(20, 4) + field(0, 2) + field(8, 2) + field(0, 4) + facts
+            + [UInt8](repeating: 0, count: 14) + name
+        let end =
+            field(0x0605_4B50, 4) + field(0, 4) + field(1, 2) + field(1, 2) + field(central.count, 4)
+            + field(local.count + packed.count, 4) + field(0, 2)
+        try withTemporaryDirectory { directory in
+            let path = directory.appending("bomb.bin")
+            try write(local + packed + central + end, to: path)
+            let error = #expect(throws: CheckpointError.self) { try PyTorchCheckpoint(file: path) }
+            #expect(error?.description.contains("more than the 67108864 that are read") == true)
+        }
+    }
+
     /// Damaged files are refused, or still read; nothing crashes, and only errors about the file come out.
     @Test(arguments: PickleFixtures.good)
     func randomDamageNeverCrashes(_ good: PickleFixtures.Good) throws {
-        let original = try contents(good.file)
+        let original = try contents(FilePath(good.file.path))
         var generator = SplitMix(UInt64(original.count))
         try withTemporaryDirectory { directory in
             let path = directory.appending("damaged.bin")
@@ -78,12 +104,11 @@ import Testing
     }
 
     @Test func directoriesAndShardsAreOpened() throws {
-        let good = PickleFixtures.directory.appending("good")
         try withTemporaryDirectory { directory in
-            let views = try contents(good.appending("views-zip.bin"))
+            let views = try contents(file("views-zip"))
             try write(views, to: directory.appending("pytorch_model.bin"))
             try write(Array("{\"model_type\": \"llama\"}".utf8), to: directory.appending("config.json"))
-            let expected = try PyTorchCheckpoint(file: good.appending("views-zip.bin")).tensors
+            let expected = try PyTorchCheckpoint(file: file("views-zip")).tensors
             #expect(try ModelDirectory(path: directory).reader.tensors == expected)
             #expect(try ModelDirectory(path: directory.appending("pytorch_model.bin")).reader.tensors == expected)
             // As transformers does, safetensors come first.
@@ -92,9 +117,9 @@ import Testing
             #expect(try ModelDirectory(path: directory).reader.tensors.map(\.name) == ["a"])
         }
         try withTemporaryDirectory { directory in
-            try write(contents(good.appending("views-zip.bin")), to: directory.appending("a.bin"))
-            try write(contents(good.appending("python2-legacy.bin")), to: directory.appending("b.bin"))
-            let names = try PyTorchCheckpoint(file: good.appending("views-zip.bin")).tensors.map(\.name)
+            try write(contents(file("views-zip")), to: directory.appending("a.bin"))
+            try write(contents(file("python2-legacy")), to: directory.appending("b.bin"))
+            let names = try PyTorchCheckpoint(file: file("views-zip")).tensors.map(\.name)
             let map = names.map { "\"\($0)\": \"a.bin\"" } + ["\"weight\": \"b.bin\""]
             let index = directory.appending("pytorch_model.bin.index.json")
             try write(Array("{\"weight_map\": {\(map.joined(separator: ", "))}}".utf8), to: index)
@@ -104,6 +129,10 @@ import Testing
             try write(Array("{\"weight_map\": {\"weight\": \"b.bin\", \"other\": \"b.bin\"}}".utf8), to: index)
             #expect(throws: CheckpointError.self) { try ModelDirectory(path: index) }
         }
+    }
+
+    private func file(_ name: String) -> FilePath {
+        FilePath(PickleFixtures.directory.appendingPathComponent("good/\(name).bin").path)
     }
 
     private func values(_ reader: any CheckpointReader, _ index: Int) throws -> [UInt8] {

@@ -78,7 +78,9 @@ struct PickleInterpreter {
         case .shortBinBytes, .binBytes, .binBytes8:
             try input.skip(try input.length(opcode == .shortBinBytes ? 1 : opcode == .binBytes ? 4 : 8))
             try push(.bytes)
-        case .mark: marks.append(stack.count)
+        case .mark:
+            try count()
+            marks.append(stack.count)
         case .emptyTuple: try pushTuple([])
         case .tuple: try pushTuple(popToMark())
         case .tuple1: try pushTuple(pop(1))

@@ -5,7 +5,8 @@
 
 `good/NAME.bin` was written by `torch.save` (or repacked as its name tells) and holds the tensors of
 `good/EXPECTED.safetensors`; `good.json` maps the names. `corpus/*.json` list the others: the bytes (base64), and what
-the message about them must contain. Nothing in the corpus is ever loaded here.
+the message about them must contain. Nothing in the corpus is ever loaded here. `model/` and `adapter/` hold one model and one
+adapter in every form.
 """
 
 import base64
@@ -176,6 +177,51 @@ def make_good():
     (HERE / "good.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 
+def make_model():
+    """One model and one adapter in every form: conversions of all forms must give the same bytes."""
+    generator = torch.Generator().manual_seed(5)
+    random = lambda *shape: torch.randn(shape, generator=generator)
+    base = {
+        "model.embed_tokens.weight": random(11, 8).bfloat16(),
+        "model.layers.0.q_proj.weight": random(8, 8).bfloat16(),
+        "model.layers.0.v_proj.weight": random(8, 8).bfloat16().t(),
+        "lm_head.weight": random(11, 8).bfloat16(),
+    }
+    config = {"model_type": "llama", "torch_dtype": "bfloat16"}
+    adapter = {}
+    for module in ("q_proj", "v_proj"):
+        adapter[f"base_model.model.model.layers.0.{module}.lora_A.weight"] = random(2, 8)
+        adapter[f"base_model.model.model.layers.0.{module}.lora_B.weight"] = random(2, 8).t()
+    adapter_config = {"peft_type": "LORA", "r": 2, "lora_alpha": 3, "target_modules": ["q_proj", "v_proj"]}
+
+    def folder(name, configuration, content):
+        path = HERE / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        (path / configuration).write_text(json.dumps(content) + "\n")
+        return path
+
+    contiguous = lambda tensors: {name: tensor.contiguous() for name, tensor in tensors.items()}
+    path = folder("model/safetensors", "config.json", config)
+    save_file(contiguous(base), path / "model.safetensors")
+    path = folder("model/one-file", "config.json", config)
+    torch.save(base, path / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    path = folder("model/shards", "config.json", config)
+    names = list(base)
+    shards = {"pytorch_model-00001-of-00002.bin": names[:2], "pytorch_model-00002-of-00002.bin": names[2:]}
+    for shard, members in shards.items():
+        torch.save({name: base[name] for name in members}, path / shard)
+    weight_map = {name: shard for shard, members in shards.items() for name in members}
+    index = {"metadata": {"total_size": 0}, "weight_map": weight_map}
+    (path / "pytorch_model.bin.index.json").write_text(json.dumps(index) + "\n")
+    path = folder("adapter/safetensors", "adapter_config.json", adapter_config)
+    save_file(contiguous(adapter), path / "adapter_model.safetensors")
+    path = folder("adapter/zip", "adapter_config.json", adapter_config)
+    torch.save(adapter, path / "adapter_model.bin")
+    path = folder("adapter/legacy", "adapter_config.json", adapter_config)
+    torch.save(adapter, path / "adapter_model.pt", _use_new_zipfile_serialization=False)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The corpus
 
@@ -262,7 +308,7 @@ def code():
             if label == "nested" and protocol < 2:
                 needle = "instruction DICT" if protocol == 0 else needle
             refuse(f"{label}-protocol-{protocol}", archive(pickle.dumps(value, protocol)), needle)
-    refuse("popen", archive(pickle.dumps(Call(subprocess.Popen, ["true"]), 2)), "subprocess.Popen")
+    refuse("popen", archive(pickle.dumps(Call(subprocess.Popen, ["true"]), 2)), ".Popen")
     refuse("os-system-legacy", legacy(pickle.dumps({"a": Call(os.system, payload)}, 2), [], []), "posix.system")
     refuse("first-pickle-legacy", pickle.dumps(Call(os.system, payload), 2) + b"x" * 64, "posix.system")
     refuse("machine-legacy", b"".join(pickle.dumps(value, 2) for value in (MAGIC, 1001, Call(os.system, "true"))), "posix.system")
@@ -343,7 +389,7 @@ def structure():
     refuse("no-stop", archive(b"\x80\x02}"), "truncated")
     refuse("stop-without-value", archive(b"\x80\x02."), "operand")
     refuse("left-over-values", archive(b"\x80\x02}}."), "left over")
-    refuse("left-over-mark", archive(b"\x80\x02(}."), "operand", )
+    refuse("left-over-mark", archive(b"\x80\x02(}."), "left over")
     refuse("pop-below-mark", archive(b"\x80\x02N(\x85."), "operand")
     refuse("no-mark", archive(b"\x80\x02Nt."), "MARK")
     refuse("memo-unknown", archive(b"\x80\x02h\x07."), "remembered under 7")
@@ -366,13 +412,13 @@ def structure():
     bomb = b"\x80\x02)q\x00" + b"".join(b"h" + bytes([i]) + b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(200))
     refuse("billion-laughs", archive(bomb + b"}."), "left over")
     laughs = b"\x80\x02)q\x00" + b"".join(b"(" + b"h\x00" * 50 + b"tq\x00" for _ in range(100))
-    refuse("billion-laughs-shape", archive(b"\x80\x02}" + text("w") + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage() + b"K\x00" + laughs[2:] + b"."), "operand")
+    refuse("billion-laughs-shape", archive(b"\x80\x02}" + text("w") + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage() + b"K\x00" + laughs[2:] + b"."), "left over")
     pack = lambda body: archive(b"\x80\x02" + body, method=zipfile.ZIP_DEFLATED)
     refuse("many-values", pack(b"N" * 3_000_000), "more than 2097152 values")
     refuse("many-lists", pack(b"]" * 3_000_000), "more than 2097152 values")
     refuse("deep-tuples", pack(b")" + b"\x85" * 3_000_000), "more than 2097152 values")
-    refuse("deep-lists", pack(b"]q\x00" + b"]h\x00ah\x00" * 600_000), "values")
-    refuse("deep-marks", pack(b"(" * 3_000_000), "values")
+    refuse("deep-lists", pack(b"]q\x00" + b"]h\x00ah\x00" * 600_000), "truncated")
+    refuse("deep-marks", pack(b"(" * 3_000_000), "more than 2097152 values")
     refuse("memo-bomb", pack(b"N" + b"\x94" * 3_000_000), "more than 2097152 values")
     refuse("memo-far", pack(b"\x80\x02Nr\xff\xff\xff\xff0."), "instruction POP")
     refuse("tensor-bomb", pack(b"(" + b"ctorch._utils\n_rebuild_tensor_v2\nq\x00" + b"(" + storage() + b"K\x00" + numbers_tuple([1] * 64) * 2 + b"\x89Ntq\x01" + b"R0" [:1] + b"h\x00h\x01R" * 300_000), "more than 2097152 values")
@@ -481,7 +527,7 @@ def containers():
     refuse("deflated-damaged", change((start, b"\xff\xff")), "damaged")
     packed = zip64(good)
     end = packed.rindex(b"PK\x06\x06")
-    refuse("zip64-contradiction", patched((end + 32, struct.pack("<QQ", 2, 2)), (packed.rindex(b"PK\x05\x06") + 8, struct.pack("<HH", 3, 3)), source=packed), "contradicts")
+    refuse("zip64-contradiction", patched((end + 24, struct.pack("<QQ", 2, 2)), (packed.rindex(b"PK\x05\x06") + 8, struct.pack("<HH", 3, 3)), source=packed), "contradicts")
     refuse("zip64-offset-gigantic", patched((end + 48, b"\xff" * 8), source=packed), "zip64")
     refuse("zip64-locator-beyond", patched((packed.rindex(b"PK\x06\x07") + 8, b"\xff" * 7 + b"\x7f"), source=packed), "outside the file")
 
@@ -507,6 +553,7 @@ def containers():
 
 def main():
     make_good()
+    make_model()
     names = set()
     for make in (code, opcodes, structure, tensors, containers):
         corpus.clear()
