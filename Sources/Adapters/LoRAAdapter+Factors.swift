@@ -12,15 +12,10 @@ extension LoRAAdapter {
         let module = modules[index]
         let a = try values(ofTensor: module.tensors.a)
         let b = try values(ofTensor: module.tensors.b)
-        guard module.isStoredInOut else {
-            return LowRankFactors(
-                rows: module.outFeatures, columns: module.inFeatures, rank: module.rank, left: b, right: a,
-                scaling: module.scaling)
-        }
-        return LowRankFactors(
-            rows: module.inFeatures, columns: module.outFeatures, rank: module.rank,
-            left: transposed(a, rows: module.rank, columns: module.inFeatures),
-            right: transposed(b, rows: module.outFeatures, columns: module.rank), scaling: module.scaling)
+        let factors = LowRankFactors(
+            rows: module.outFeatures, columns: module.inFeatures, rank: module.rank, left: b, right: a,
+            scaling: module.scaling)
+        return module.isStoredInOut ? factors.transposed : factors
     }
 
     /// Reads the bias of a module's lora_B as a low-rank update of the base's bias, [out, 1] = bias · [1].
@@ -104,15 +99,4 @@ private func widenHalf(_ bits: UInt16) -> Float {
     if magnitude >= 0x7C00 { return Float(bitPattern: sign | 0x7F80_0000 | magnitude << 13) }
     // In the place of a float32's exponent and fraction the exponent is too small by 127 − 15, also for subnormals.
     return Float(bitPattern: sign | magnitude << 13) * 0x1p112
-}
-
-private func transposed(_ values: [Float], rows: Int, columns: Int) -> [Float] {
-    [Float](unsafeUninitializedCapacity: values.count) { buffer, count in
-        for row in 0..<rows {
-            for column in 0..<columns {
-                buffer[column * rows + row] = values[row * columns + column]
-            }
-        }
-        count = rows * columns
-    }
 }

@@ -36,7 +36,7 @@ extension ComparisonError: CustomStringConvertible {
         case .differentKinds(let model, let adapter):
             "\(adapter): is an adapter and \(model) a model; compare two models and give the adapter with --adapter, or compare two adapters"
         case .notAdditive(let adapter, let module, let feature):
-            "\(adapter): \(module) uses \(feature), which is no sum of base and update, and --adapter looks for sums; merge the adapter with \"dequantize-merge\" into a model in f32 and compare with that"
+            "\(adapter): \(module) uses \(feature), which is no sum of base and update, and only a sum can be looked for; merge the adapter with \"dequantize-merge\" into a model in f32 and compare with that"
         case .notEnoughMemory(let given, let needed):
             "--memory: \(given) bytes are not enough for this comparison; give it at least \((needed + (1 << 20) - 1) >> 20)MiB"
         }

@@ -34,7 +34,7 @@ struct LayerGroup {
         var order: [Key] = []
         for tensor in tensors {
             let key = Key(
-                pattern: pattern(of: tensor.name), outcome: tensor.outcome, before: tensor.a?.encoding.label,
+                pattern: LayerNames.pattern(of: tensor.name), outcome: tensor.outcome, before: tensor.a?.encoding.label,
                 after: tensor.b?.encoding.label)
             if members[key] == nil { order.append(key) }
             members[key, default: []].append(tensor)
@@ -42,26 +42,9 @@ struct LayerGroup {
         return order.compactMap { key in members[key].map { LayerGroup($0) } }
     }
 
-    /// A name with every component that is a number replaced by a star.
-    private static func pattern(of name: String) -> String {
-        name.split(separator: ".", omittingEmptySubsequences: false)
-            .map { !$0.isEmpty && $0.allSatisfy(\.isWholeNumber) ? "*" : String($0) }
-            .joined(separator: ".")
-    }
-
-    /// The name of a single tensor; of several, one name with a range of layers (`model.layers.0-29.mlp.up_proj.weight`)
-    /// or, where they do not form one, a star.
-    var name: String {
-        let names = tensors.map { $0.name.split(separator: ".", omittingEmptySubsequences: false) }
-        guard let first = names.first, names.count > 1 else { return tensors.first?.name ?? "" }
-        return first.indices.map { place in
-            let values = Set(names.map { $0[place] })
-            guard values.count > 1 else { return String(first[place]) }
-            let numbers = values.compactMap { Int($0) }
-            guard let low = numbers.min(), let high = numbers.max(), high - low + 1 == values.count else { return "*" }
-            return "\(low)-\(high)"
-        }.joined(separator: ".")
-    }
+    /// The name of a single tensor; of several, one name with a range of layers
+    /// (`model.layers.0-29.mlp.up_proj.weight`).
+    var name: String { LayerNames.common(tensors.map(\.name)) }
 
     /// The figures of all members together.
     var figures: ErrorFigures {

@@ -21,12 +21,7 @@ public struct ModelComparer: Sendable {
     }
 
     /// Bytes that will be read once: the tensors that both have.
-    public var bytesToRead: Int {
-        plan.pairs.reduce(0) { total, pair in
-            guard let (a, b) = pair.comparable else { return total }
-            return total + (a.tensor.parts + b.tensor.parts).reduce(0) { $0 + $1.byteCount }
-        }
-    }
+    public var bytesToRead: Int { plan.bytesToRead }
 
     /// Compares.
     ///
@@ -39,7 +34,9 @@ public struct ModelComparer: Sendable {
         progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> ModelDifference {
         let supervisor = Supervisor(isCancelled: isCancelled, onProgress: progress)
-        let threads = try affordableThreads()
+        let inFloat64 = plan.pairs.contains { $0.comparable != nil && $0.arithmetic == .float64 }
+        let threads = try plan.affordableThreads(
+            options, bytesPerElement: inFloat64 ? PairWorker.bytesPerElementInFloat64 : PairWorker.bytesPerElement)
 
         let bytes = ByteComparison(plan: plan)
         runOnThreads(threads) { _ in bytes.work(supervisor) }
@@ -48,31 +45,11 @@ public struct ModelComparer: Sendable {
         let identical = bytes.identicalPairs
         let rest = plan.pairs.indices.filter { plan.pairs[$0].comparable != nil && !identical.contains($0) }
         let values = ValueComparison(plan: plan, candidates: rest)
-        let capacity = self.capacity
+        let capacity = plan.largestChunk
         runOnThreads(threads) { _ in values.work(supervisor, capacity: capacity) }
         try supervisor.checkFailure()
         return DifferenceBuilder(
             plan: plan, options: options, identical: identical, findings: values.results, threads: threads
         ).difference()
-    }
-
-    /// Elements of the largest chunk.
-    private var capacity: Int {
-        plan.pairs.lazy.compactMap { pair in
-            pair.comparable.map { min($0.a.tensor.elementCount, pair.chunkElements) }
-        }.max() ?? 0
-    }
-
-    private func affordableThreads() throws(ComparisonError) -> Int {
-        let inFloat64 = plan.pairs.contains { $0.comparable != nil && $0.arithmetic == .float64 }
-        let perElement = inFloat64 ? PairWorker.bytesPerElementInFloat64 : PairWorker.bytesPerElement
-        let factorBytes =
-            plan.pairs.lazy.map { pair in
-                pair.changes.reduce(0) { $0 + (plan.adapter?.factorBytes(ofChange: $1) ?? 0) }
-            }.max() ?? 0
-        let perThread = max(capacity * perElement + factorBytes, 2 * ByteComparison.pieceBytes)
-        let affordable = options.memory / perThread
-        guard affordable >= 1 else { throw .notEnoughMemory(given: options.memory, needed: perThread) }
-        return min(max(1, options.threads ?? coreCount), affordable)
     }
 }

@@ -42,20 +42,7 @@ extension ModelDifference {
     }
 
     private func sideLines(width: Int) -> [String] {
-        let sides = [("a", a), ("b", b)].flatMap { label, side -> [String] in
-            let shares = side.encodings.prefix(4).map { share -> String in
-                guard side.encodings.count > 1, side.elements > 0 else { return share.label }
-                return "\(NumberText.percent(Double(share.elements) / Double(side.elements))) \(share.label)"
-            }
-            let facts = [
-                counted(side.tensors, "tensor"), "\(NumberText.count(side.elements)) weights",
-                NumberText.bytes(side.bytes), shares.joined(separator: " "),
-            ]
-            let adapters =
-                side.containedAdapters.isEmpty
-                ? "" : "; not compared: the adapters in it, \(side.containedAdapters.joined(separator: ", "))"
-            return labelled(label, "\(side.path): " + facts.joined(separator: ", ") + adapters, width: width)
-        }
+        let sides = labelled("a", a.text, width: width) + labelled("b", b.text, width: width)
         guard let adapter else { return sides }
         return sides
             + labelled("adapter", "\(adapter.path), \(counted(adapter.modulesMatched, "module"))", width: width)
@@ -170,14 +157,37 @@ extension ModelDifference {
                 ])
         }
         if let run {
-            var facts = [NumberText.duration(seconds: run.seconds)]
-            if run.seconds > 0 {
-                facts.append("\(NumberText.bytes(Int(Double(a.bytes + b.bytes) / run.seconds)))/s")
-            }
-            if let peak = run.peakMemoryBytes { facts.append("peak memory \(NumberText.memory(peak))") }
-            facts.append(counted(run.threads, "thread"))
-            add("run", facts)
+            add("run", [run.text(bytes: a.bytes + b.bytes)])
         }
         return lines
+    }
+}
+
+extension ModelSide {
+    /// The path and what is there, in a line.
+    var text: String {
+        let shares = encodings.prefix(4).map { share -> String in
+            guard encodings.count > 1, elements > 0 else { return share.label }
+            return "\(NumberText.percent(Double(share.elements) / Double(elements))) \(share.label)"
+        }
+        let facts = [
+            counted(tensors, "tensor"), "\(NumberText.count(elements)) weights", NumberText.bytes(bytes),
+            shares.joined(separator: " "),
+        ]
+        let adapters =
+            containedAdapters.isEmpty
+            ? "" : "; not compared: the adapters in it, \(containedAdapters.joined(separator: ", "))"
+        return "\(path): " + facts.joined(separator: ", ") + adapters
+    }
+}
+
+extension RunFacts {
+    /// The time, the rate for so many bytes, memory and threads.
+    func text(bytes: Int) -> String {
+        var facts = [NumberText.duration(seconds: seconds)]
+        if seconds > 0 { facts.append("\(NumberText.bytes(Int(Double(bytes) / seconds)))/s") }
+        if let peak = peakMemoryBytes { facts.append("peak memory \(NumberText.memory(peak))") }
+        facts.append(counted(threads, "thread"))
+        return facts.joined(separator: ", ")
     }
 }

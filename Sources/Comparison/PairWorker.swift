@@ -33,11 +33,7 @@ final class PairWorker {
 
     /// Gets ready for the elements of a pair.
     func open(_ pair: TensorPair) throws {
-        updates = try pair.changes.compactMap { try plan.adapter?.addedFactors(ofChange: $0) }.map { factors in
-            LowRankUpdate(
-                left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns,
-                rank: factors.rank, scaling: Float(factors.scaling))
-        }
+        updates = try pair.changes.compactMap { try plan.adapter?.addedFactors(ofChange: $0) }.map(LowRankUpdate.init)
     }
 
     /// Compares a range of elements. Their magnitudes go to ``tally``.

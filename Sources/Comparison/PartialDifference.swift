@@ -1,7 +1,7 @@
 import Reports
 
 /// What a run of elements of two tensors differs in. Runs are merged in the order of the tensor.
-struct PartialDifference: Sendable {
+struct PartialDifference: PartialResult {
     /// b against a.
     var sums = ErrorSums()
     /// b against a plus the adapter's update; zero without one.

@@ -42,6 +42,9 @@ struct TensorPair: Sendable {
         return max(1, TensorPair.targetElements / granule) * granule
     }
 
+    /// The runs that the values go through in; none where they cannot be compared.
+    var chunks: Chunks { Chunks(elements: comparable?.a.tensor.elementCount ?? 0, length: chunkElements) }
+
     var arithmetic: Arithmetic {
         switch (a?.tensor.encoding.arithmetic, b?.tensor.encoding.arithmetic) {
         case (.float32, .float32): .float32
@@ -65,6 +68,14 @@ extension Encoding {
             .dense(.u32), .dense(.i64), .dense(.u64):
             .float64
         case .dense(let dtype): FloatConversion.canDecode(dtype) ? .float32 : .bytes
+        }
+    }
+
+    /// Whether elements are real numbers that can be decoded to float32.
+    var isReal: Bool {
+        switch self {
+        case .blockQuantized: true
+        case .dense(let dtype): FloatConversion.canDecode(dtype)
         }
     }
 

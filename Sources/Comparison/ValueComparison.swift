@@ -1,4 +1,3 @@
-import Adapters
 import Reports
 import Synchronization
 import Tensors
@@ -8,9 +7,9 @@ final class ValueComparison: Sendable {
     let plan: ComparisonPlan
     /// The pairs that take part, as indices into the plan's.
     let candidates: [Int]
-    private let jobs: JobList
-    private let progress: [PairProgress]
-    private let findings: Mutex<[Int: Finding]>
+    private let pass: ChunkedPass<PartialDifference>
+    /// How the magnitudes of each candidate are distributed. Histograms count in whole numbers, in any order.
+    private let histograms: Mutex<[MagnitudeHistogram]>
 
     /// What was found about a pair.
     struct Finding: Sendable {
@@ -21,55 +20,37 @@ final class ValueComparison: Sendable {
     init(plan: ComparisonPlan, candidates: [Int]) {
         self.plan = plan
         self.candidates = candidates
-        let counts = candidates.map { index in
-            let pair = plan.pairs[index]
-            let elements = pair.comparable?.a.tensor.elementCount ?? 0
-            return (elements + pair.chunkElements - 1) / pair.chunkElements
-        }
-        jobs = JobList(counts: counts)
-        progress = counts.map(PairProgress.init)
-        let empty = zip(candidates, counts).filter { $1 == 0 }.map(\.0)
-        let nothing = Finding(difference: PartialDifference(), histogram: MagnitudeHistogram())
-        findings = Mutex(Dictionary(uniqueKeysWithValues: empty.map { ($0, nothing) }))
+        pass = ChunkedPass(candidates.map { plan.pairs[$0].chunks })
+        histograms = Mutex(candidates.map { _ in MagnitudeHistogram() })
     }
 
     /// What was found about each pair, after all workers have returned.
-    var results: [Int: Finding] { findings.withLock { $0 } }
+    var results: [Int: Finding] {
+        let findings = zip(pass.results, histograms.withLock { $0 }).map(Finding.init)
+        return Dictionary(uniqueKeysWithValues: zip(candidates, findings))
+    }
 
     /// Works until there is nothing left. Several threads may do so at once.
     ///
     /// - Parameter capacity: Elements of the largest chunk.
     func work(_ supervisor: Supervisor, capacity: Int) {
-        let worker = PairWorker(plan: plan, capacity: capacity)
-        var item = 0
-        var held: Int?
-        var heldParts = 0
-        func release() {
-            guard let index = held else { return }
-            let complete = progress[index].add(worker.tally.drain(), ofParts: heldParts)
-            if let (difference, histogram) = complete {
-                let finding = Finding(difference: difference, histogram: histogram)
-                findings.withLock { $0[candidates[index]] = finding }
-            }
-            held = nil
-            heldParts = 0
+        pass.work(supervisor, Worker(comparison: self, worker: PairWorker(plan: plan, capacity: capacity)))
+    }
+
+    private struct Worker: ChunkWorker {
+        let comparison: ValueComparison
+        let worker: PairWorker
+
+        private func pair(_ item: Int) -> TensorPair { comparison.plan.pairs[comparison.candidates[item]] }
+
+        func open(item: Int) throws { try worker.open(pair(item)) }
+
+        func measure(item: Int, _ range: Range<Int>, onRead: (Int) -> Void) throws -> PartialDifference {
+            try worker.compare(pair(item), range, onRead: onRead)
         }
-        while supervisor.shouldGoOn, let (candidate, job) = jobs.claim(from: item) {
-            item = candidate
-            supervisor.watch {
-                let pair = plan.pairs[candidates[candidate]]
-                if held != candidate {
-                    release()
-                    held = candidate
-                    try worker.open(pair)
-                }
-                let elements = pair.comparable?.a.tensor.elementCount ?? 0
-                let start = job * pair.chunkElements
-                let range = start..<min(start + pair.chunkElements, elements)
-                progress[candidate].add(try worker.compare(pair, range, onRead: supervisor.advance), part: job)
-                heldParts += 1
-            }
+
+        func close(item: Int) {
+            comparison.histograms.withLock { $0[item].merge(worker.tally.drain()) }
         }
-        release()
     }
 }

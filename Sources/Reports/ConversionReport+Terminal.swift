@@ -44,14 +44,7 @@ extension ConversionReport {
             lines += TerminalText.wrapped("\(adapter.path), \(modules)\(weight)", width: width, label: "adapter  ")
         }
         if let run {
-            var facts = [NumberText.duration(seconds: run.seconds)]
-            if let peak = run.peakMemoryBytes { facts.append("peak memory \(NumberText.memory(peak))") }
-            facts.append(counted(run.threads, "thread"))
-            if let shares = run.shares {
-                let parts = [("reading", shares.read), ("computing", shares.compute), ("writing", shares.write)]
-                facts += parts.map { "\(NumberText.fixed($0.1 * 100, decimals: 0)) % \($0.0)" }
-            }
-            lines += TerminalText.wrapped(facts.joined(separator: ", "), width: width, label: "run      ")
+            lines += TerminalText.wrapped(run.texts.joined(separator: ", "), width: width, label: "run      ")
         }
         return lines
     }
@@ -143,5 +136,19 @@ extension Verdict.Outcome {
         case .thinned: .yellow
         case .erased: .red
         }
+    }
+}
+
+extension RunFacts {
+    /// `0.31 s`, `peak memory 58.3 MiB`, `2 threads`, `12 % reading`, …
+    var texts: [String] {
+        var texts = [NumberText.duration(seconds: seconds)]
+        if let peakMemoryBytes { texts.append("peak memory \(NumberText.memory(peakMemoryBytes))") }
+        texts.append(counted(threads, "thread"))
+        if let shares {
+            let parts = [("reading", shares.read), ("computing", shares.compute), ("writing", shares.write)]
+            texts += parts.map { "\(NumberText.fixed($0.1 * 100, decimals: 0)) % \($0.0)" }
+        }
+        return texts
     }
 }

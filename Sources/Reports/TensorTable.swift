@@ -27,12 +27,15 @@ struct TensorTable {
         Column(title: "kept", rank: 0) {
             $0.figures.updateKept.map { NumberText.percentCutOff($0, trimmed: false) }
         } style: {
-            $0.figures.updateKept.flatMap { kept in
-                kept < UpdateSurvival.erasedBelow ? .red : kept < UpdateSurvival.thinnedBelow ? .yellow : nil
-            }
+            $0.figures.updateKept.flatMap(survivalStyle)
         },
         Column(title: "rounding", alignment: .left, rank: 3) { $0.rounding?.rawValue },
     ]
+
+    /// How a share of an update that was kept is emphasized.
+    static func survivalStyle(_ kept: Double) -> TerminalText.Style? {
+        kept < UpdateSurvival.erasedBelow ? .red : kept < UpdateSurvival.thinnedBelow ? .yellow : nil
+    }
 
     let tensors: [TensorReport]
 

@@ -149,5 +149,7 @@ extension Verdict {
     }
 }
 
-/// `1 tensor`, `28 tensors`.
-package func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
+/// `1 tensor`, `28 tensors`; `3 passes` with a plural of its own.
+package func counted(_ count: Int, _ noun: String, _ plural: String? = nil) -> String {
+    "\(count) \(count == 1 ? noun : plural ?? noun + "s")"
+}

@@ -83,16 +83,9 @@ struct DiffCommand: ParsableCommand {
     @Flag(help: "Print nothing; the exit status tells.")
     var quiet = false
 
-    @Option(help: ArgumentHelp("Worker threads. Default: one a core.", valueName: "n"))
-    var threads: Int?
-
-    @Option(help: ArgumentHelp("The most memory for data in flight.", valueName: "size"))
-    var memory = "256MiB"
+    @OptionGroup var streaming: StreamingOptions
 
     func validate() throws {
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("--threads must be from 1 to 1024.")
-        }
         guard tolerance >= 0, tolerance.isFinite else {
             throw ValidationError("--tolerance must be a number from 0 on.")
         }
@@ -158,8 +151,8 @@ struct DiffCommand: ParsableCommand {
         options.exclude = exclude.map(Glob.init)
         options.tolerance = tolerance
         options.adapter = adapter.map { FilePath($0) }
-        options.threads = threads
-        options.memory = try ByteSize(parsing: memory).bytes
+        options.threads = streaming.threads
+        options.memory = try streaming.memoryBytes()
         return options
     }
 

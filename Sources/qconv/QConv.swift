@@ -12,7 +12,8 @@ struct QConv: ParsableCommand {
             """,
         version: qconvVersion,
         subcommands: [
-            PipelineCommand.self, ConvertCommand.self, DiffCommand.self, InspectCommand.self, VerifyCommand.self,
+            PipelineCommand.self, BatchCommand.self, ConvertCommand.self, DiffCommand.self, ExplainMergeCommand.self,
+            InspectCommand.self, VerifyCommand.self,
         ])
 
     /// Parses and runs, with the exit statuses that the discussion promises.

@@ -25,7 +25,12 @@ import Testing
         for example in examples {
             let document = try JSONValue(parsing: Data(contentsOf: example))
             #expect(try schema().violations(in: document).isEmpty, "\(example.lastPathComponent)")
-            _ = try PipelineSpec(file: FilePath(example.path))
+            guard document["batch"] != nil else {
+                _ = try PipelineSpec(file: FilePath(example.path))
+                continue
+            }
+            let batch = try BatchSpec(file: FilePath(example.path))
+            for adapter in batch.adapters { _ = try batch.spec(for: adapter) }
         }
     }
 

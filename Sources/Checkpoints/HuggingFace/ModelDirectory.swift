@@ -69,6 +69,11 @@ public struct ModelDirectory: Sendable {
         foreignQuantization = config?.foreignQuantization
     }
 
+    /// The side files beside the weights; those inside a container are part of it.
+    package var sideFilePaths: [FilePath] {
+        storedSideFiles.compactMap { if case .copy(let path) = $0.content { path } else { nil } }
+    }
+
     /// The names of the side files.
     public var sideFileNames: [String] {
         container?.sideFiles ?? storedSideFiles.map(\.name.string)

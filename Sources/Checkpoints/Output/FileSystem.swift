@@ -36,6 +36,17 @@ package enum FileSystem {
         }
     }
 
+    /// When a file was last changed, in nanoseconds since 1970; `nil` when it cannot be reached.
+    package static func modificationTime(of path: FilePath) -> Int? {
+        guard let status = status(of: path, followingLinks: true) else { return nil }
+        #if canImport(Darwin)
+        let time = status.st_mtimespec
+        #else
+        let time = status.st_mtim
+        #endif
+        return Int(time.tv_sec) * 1_000_000_000 + Int(time.tv_nsec)
+    }
+
     static func identity(of path: FilePath) -> Identity? {
         status(of: path, followingLinks: true).map(identity)
     }
@@ -99,6 +110,22 @@ package enum FileSystem {
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
+    /// The directories above a path that do not exist, outermost first.
+    package static func missingDirectories(above path: FilePath) -> [FilePath] {
+        var missing: [FilePath] = []
+        var current = path.removingLastComponent()
+        while !current.isEmpty, kind(of: current) == nil {
+            missing.insert(current, at: 0)
+            guard current.removeLastComponent() else { break }
+        }
+        return missing
+    }
+
+    /// Removes a directory unless something is in it.
+    package static func removeIfEmpty(_ directory: FilePath) {
+        _ = directory.withPlatformString { rmdir($0) }
+    }
+
     static func createDirectory(_ path: FilePath) throws(FileError) {
         guard path.withPlatformString({ mkdir($0, 0o777) }) == 0 else {
             throw FileError(.create, path, Errno(rawValue: errno))
@@ -106,7 +133,7 @@ package enum FileSystem {
     }
 
     /// Removes a file or a directory with all that is in it, without following links. What is gone already is no error.
-    static func remove(_ path: FilePath) throws(FileError) {
+    package static func remove(_ path: FilePath) throws(FileError) {
         guard let kind = kind(of: path, followingLinks: false) else { return }
         if kind == .directory {
             for name in try names(in: path) { try remove(path.appending(name)) }

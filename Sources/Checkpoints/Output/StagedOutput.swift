@@ -2,14 +2,6 @@ import Synchronization
 import SystemPackage
 import Tensors
 
-#if canImport(Darwin)
-import Darwin
-#elseif canImport(Musl)
-import Musl
-#else
-import Glibc
-#endif
-
 /// A file or directory that is written beside its destination, in `.NAME.qconv-partial`, and put in place when it is
 /// complete.
 ///
@@ -53,9 +45,8 @@ public final class StagedOutput: Sendable {
             throw CheckpointError.unusableDestination(path: given, reason: "it names no new file or directory")
         }
         try StagedOutput.checkKind(given, kind)
-        let parent = destination.removingLastComponent()
-        createdParents = try StagedOutput.createParents(parent)
-        let staging = parent.appending(".\(name.string).qconv-partial")
+        createdParents = try StagedOutput.createParents(of: destination)
+        let staging = StagedOutput.staging(of: destination, name: name)
         path = staging.appending(name)
         do {
             guard let lock = try StagingLock.acquire(staging) else {
@@ -65,13 +56,29 @@ public final class StagedOutput: Sendable {
             try StagedOutput.recover(lock, destination: destination)
             if kind == .directory { try FileSystem.createDirectory(path) }
         } catch {
-            for directory in createdParents.reversed() { _ = directory.withPlatformString { rmdir($0) } }
+            createdParents.reversed().forEach(FileSystem.removeIfEmpty)
             throw error
         }
     }
 
     deinit {
         abandon()
+    }
+
+    private static func staging(of destination: FilePath, name: FilePath.Component) -> FilePath {
+        destination.removingLastComponent().appending(".\(name.string).qconv-partial")
+    }
+
+    /// Removes what a killed process has left beside a destination, unless another one is at work there.
+    package static func clearLeftovers(beside given: FilePath) throws(FileError) {
+        let destination = FileSystem.resolvedParents(given)
+        guard let name = destination.lastComponent else { return }
+        let staging = staging(of: destination, name: name)
+        guard FileSystem.kind(of: staging, followingLinks: false) == .directory,
+            let lock = try StagingLock.acquire(staging)
+        else { return }
+        try recover(lock, destination: destination)
+        try lock.removeDirectory()
     }
 
     /// Puts the output in place. Its files must be complete and synced.
@@ -114,7 +121,7 @@ public final class StagedOutput: Sendable {
             guard state == .writing else { return }
             state = .abandoned
             try? lock.removeDirectory()
-            for directory in createdParents.reversed() { _ = directory.withPlatformString { rmdir($0) } }
+            createdParents.reversed().forEach(FileSystem.removeIfEmpty)
         }
     }
 
@@ -159,13 +166,8 @@ public final class StagedOutput: Sendable {
         }
     }
 
-    private static func createParents(_ parent: FilePath) throws(FileError) -> [FilePath] {
-        var missing: [FilePath] = []
-        var current = parent
-        while !current.isEmpty, FileSystem.kind(of: current) == nil {
-            missing.insert(current, at: 0)
-            guard current.removeLastComponent() else { break }
-        }
+    private static func createParents(of destination: FilePath) throws(FileError) -> [FilePath] {
+        let missing = FileSystem.missingDirectories(above: destination)
         for directory in missing {
             do throws(FileError) {
                 try FileSystem.createDirectory(directory)

@@ -94,8 +94,7 @@ public struct PipelineExecutor: Sendable {
                 guard !isCancelled() else { throw Interrupted() }
                 let inputs = try plan.fingerprints(wholeFiles: options.hashFiles, known: &fingerprints)
                 let writers = try plan.makeWriters(
-                    inputs: inputs, holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count,
-                    force: options.force)
+                    inputs: inputs, holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count)
                 branches[index] = Branch(plan: plan, inputs: inputs, writers: writers)
             } catch {
                 outcomes.settle(index, .failure(error))

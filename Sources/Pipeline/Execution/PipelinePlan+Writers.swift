@@ -9,14 +9,13 @@ extension PipelinePlan {
     /// - Parameters:
     ///   - inputs: The fingerprints of the files that are read, which containers hold.
     ///   - memoryLimit: Bytes that may wait in the memory of each writer, if it is one that lets bytes wait.
-    ///   - force: Whether what stands at a destination is replaced.
     func makeWriters(
-        inputs: [InputFingerprint], holding memoryLimit: Int, force: Bool
+        inputs: [InputFingerprint], holding memoryLimit: Int
     ) throws -> [any CheckpointWriter] {
         var writers: [any CheckpointWriter] = []
         do {
             for output in model.outputs {
-                writers.append(try makeWriter(for: output, inputs: inputs, holding: memoryLimit, force: force))
+                writers.append(try makeWriter(for: output, inputs: inputs, holding: memoryLimit))
             }
         } catch {
             for writer in writers { writer.abandon() }
@@ -26,7 +25,7 @@ extension PipelinePlan {
     }
 
     private func makeWriter(
-        for output: PlannedOutput, inputs: [InputFingerprint], holding memoryLimit: Int, force: Bool
+        for output: PlannedOutput, inputs: [InputFingerprint], holding memoryLimit: Int
     ) throws -> any CheckpointWriter {
         let reader = model.input.reader
         let sideFiles = try model.input.sideFiles(config: configuration(of: output))
@@ -34,13 +33,13 @@ extension PipelinePlan {
             return try SafetensorsCheckpointWriter(
                 destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata,
                 maximumShardSize: output.spec.maximumShardSize, sideFiles: output.spec.isSingleFile ? [] : sideFiles,
-                force: force)
+                force: replacesOutputs)
         }
         let adapters = output.adapters.map { model.adapters[$0] }
         let writer = try NF4ContainerWriter(
             destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata, sideFiles: sideFiles,
             adapters: adapters.map { $0.adapter.containerForm(name: $0.pathInSpec, weight: $0.weight) },
-            compression: output.spec.compression ?? .zlib, memoryLimit: memoryLimit, force: force)
+            compression: output.spec.compression ?? .zlib, memoryLimit: memoryLimit, force: replacesOutputs)
         do {
             writer.setProvenance(provenance(inputs))
             for (index, attached) in adapters.enumerated() {

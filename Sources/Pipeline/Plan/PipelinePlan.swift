@@ -10,13 +10,27 @@ public struct PipelinePlan: Sendable {
     public let model: PlannedModel
     public let resources: ResourcePlan
     let programs: [TensorProgram]
+    /// Whether existing outputs are replaced.
+    let replacesOutputs: Bool
 
     /// Plans a conversion. Nothing is written.
     ///
-    /// - Parameter force: Whether existing outputs may be replaced.
     /// - Throws: ``PlanError`` and the errors of the formats when the conversion cannot work.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
-        let input = try PlacedError.adding("input") { try ModelDirectory(path: spec.input) }
+        let plan = try PipelinePlan(spec: spec, input: PipelinePlan.openInput(of: spec), options: options)
+        try plan.checkDestinations()
+        try ResourcePlan.checkDiskSpace([plan])
+        self = plan
+    }
+
+    static func openInput(of spec: PipelineSpec) throws -> ModelDirectory {
+        try PlacedError.adding("input") { try ModelDirectory(path: spec.input) }
+    }
+
+    /// Plans a conversion without a look at what stands where its outputs go.
+    ///
+    /// - Parameter input: The spec's input.
+    init(spec: PipelineSpec, input: ModelDirectory, options: PipelineOptions) throws {
         var model = try PlacedError.adding("input") { try PlannedModel(input: input) }
         for (index, stage) in spec.steps.enumerated() {
             let place = StageRegistry.place(index + 1, type(of: stage).op)
@@ -36,10 +50,9 @@ public struct PipelinePlan: Sendable {
         self.spec = spec
         self.model = model
         self.programs = programs
+        replacesOutputs = options.force
         resources = try ResourcePlan(
             models: [model], programs: SharedProgram.programs(of: [programs]), options: options)
-        try PipelinePlan.checkDestinations(spec: spec, model: model, options: options)
-        try resources.checkDiskSpace(model)
     }
 
     /// The config.json of an output; `nil` when the input has none.
@@ -56,18 +69,16 @@ public struct PipelinePlan: Sendable {
     }
 
     /// Refuses destinations that would destroy something.
-    private static func checkDestinations(
-        spec: PipelineSpec, model: PlannedModel, options: PipelineOptions
-    ) throws {
+    func checkDestinations() throws {
         let inputs = [spec.input] + model.adapters.map(\.adapter.directory)
         for output in model.outputs {
             try PlacedError.adding(output.place) {
-                try OutputDestination(output.spec.path).check(force: options.force, inputs: inputs)
+                try OutputDestination(output.spec.path).check(force: replacesOutputs, inputs: inputs)
             }
         }
-        for path in [spec.report.json, spec.report.csv, spec.report.html].compactMap({ $0 }) {
+        for path in spec.report.paths {
             try PlacedError.adding("report") {
-                try OutputDestination(path).check(force: options.force, inputs: inputs)
+                try OutputDestination(path).check(force: replacesOutputs, inputs: inputs)
             }
         }
     }

@@ -29,36 +29,53 @@ public struct ResourcePlan: Sendable {
     init(models: [PlannedModel], programs: [SharedProgram], options: PipelineOptions) throws(PlanError) {
         let capacity = programs.lazy.filter { !$0.isCopy }.map(\.chunkElements).max() ?? 0
         let copyBytes = programs.lazy.filter(\.isCopy).map(\.chunkBytes).max() ?? 0
-        let perThread = capacity * Chunk.bytesPerElement + copyBytes
+        let perThread = ResourcePlan.bytesPerThread(chunkCapacity: capacity, copyCapacity: copyBytes)
         let factorBytes = programs.map { $0.factorBytes(models) }.max() ?? 0
-        let asked = max(1, options.threads ?? ResourcePlan.coreCount)
         let affordable = options.memory / (perThread + 2 * factorBytes)
         guard affordable >= 1 else {
             throw PlanError(
                 place: "--memory", problem: "\(options.memory) bytes are not enough for this conversion",
                 remedy: "give it at least \((perThread + 2 * factorBytes + (1 << 20) - 1) >> 20)MiB")
         }
-        threads = min(asked, affordable)
+        threads = min(ResourcePlan.threadsAsked(options), affordable)
         openTensors = threads + 1
         chunkCapacity = capacity
         copyCapacity = copyBytes
-        peakMemory = threads * perThread + openTensors * factorBytes
+        peakMemory = ResourcePlan.peakMemory(threads: threads, perThread: perThread, factorBytes: factorBytes)
         bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
         bytesWritten = models.flatMap(\.outputs).map { output in
             output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
         }
     }
 
+    /// Bytes of memory that a worker needs for itself.
+    static func bytesPerThread(chunkCapacity: Int, copyCapacity: Int) -> Int {
+        chunkCapacity * Chunk.bytesPerElement + copyCapacity
+    }
+
+    /// - Parameter factorBytes: What the factors of an open tensor take at most.
+    static func peakMemory(threads: Int, perThread: Int, factorBytes: Int) -> Int {
+        threads * perThread + (threads + 1) * factorBytes
+    }
+
+    /// The worker threads that will run if the memory budget holds them.
+    static func threadsAsked(_ options: PipelineOptions) -> Int { max(1, options.threads ?? coreCount) }
+
     /// The cores this process may run on.
     public static var coreCount: Int { Workers.coreCount }
 
-    /// Refuses to start what cannot fit on the disk.
-    func checkDiskSpace(_ model: PlannedModel) throws(InsufficientSpaceError) {
-        var needed: [FilePath: Int] = [:]
-        for (output, bytes) in zip(model.outputs, bytesWritten) {
-            needed[output.spec.path.removingLastComponent(), default: 0] += bytes
+    /// Refuses to start what cannot fit on the disks, all plans together.
+    static func checkDiskSpace(_ plans: [PipelinePlan]) throws(InsufficientSpaceError) {
+        /// What goes to one disk, and the first directory that it goes to.
+        var needed: [DiskSpace.Volume: (directory: FilePath, bytes: Int)] = [:]
+        for plan in plans {
+            for (output, bytes) in zip(plan.model.outputs, plan.resources.bytesWritten) {
+                let directory = output.spec.path.removingLastComponent()
+                guard let volume = DiskSpace.volume(of: directory) else { continue }
+                needed[volume, default: (directory, 0)].bytes += bytes
+            }
         }
-        for (directory, bytes) in needed {
+        for (directory, bytes) in needed.values {
             guard let free = DiskSpace.free(at: directory), free < bytes else { continue }
             throw InsufficientSpaceError(directory: directory, needed: bytes, free: free)
         }

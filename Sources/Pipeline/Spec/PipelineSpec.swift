@@ -22,13 +22,18 @@ public struct PipelineSpec: Sendable {
     /// - Throws: ``SpecError`` naming the step, the key and what would be right; ``FileError`` when the file cannot be
     ///   read.
     public init(file: FilePath) throws {
+        try self.init(text: PipelineSpec.text(of: file), file: file)
+    }
+
+    /// The bytes of a spec's file.
+    static func text(of file: FilePath) throws -> [UInt8] {
         let input = try InputFile(path: file)
         guard input.size <= PipelineSpec.maximumSize else {
             throw SpecError(
                 file: file, place: nil, problem: "is \(input.size) bytes long, which is no spec",
                 remedy: "give the JSON file that describes the conversion, not a model file")
         }
-        try self.init(text: try input.bytes(0..<input.size), file: file)
+        return try input.bytes(0..<input.size)
     }
 
     /// Reads and checks a spec from the bytes of its JSON.
@@ -36,21 +41,28 @@ public struct PipelineSpec: Sendable {
     /// - Parameter file: The spec's path, from which relative paths are resolved.
     public init(text: some Collection<UInt8>, file: FilePath) throws(SpecError) {
         do throws(SpecError) {
-            let document: JSONValue
-            do {
-                document = try JSONValue(parsing: text)
-            } catch {
-                throw SpecError(place: nil, problem: "not valid JSON: \(error)")
+            let document = try PipelineSpec.document(text)
+            guard document["batch"] == nil else {
+                throw SpecError(
+                    place: "batch", problem: "a spec with this section is converted once for each of its adapters",
+                    remedy: "run it with \"qconv batch\"")
             }
             try self.init(document: document, file: file)
         } catch {
-            var located = error
-            located.file = file
-            throw located
+            throw error.located(in: file)
         }
     }
 
-    private init(document: JSONValue, file: FilePath) throws(SpecError) {
+    static func document(_ text: some Collection<UInt8>) throws(SpecError) -> JSONValue {
+        do {
+            return try JSONValue(parsing: text)
+        } catch {
+            throw SpecError(place: nil, problem: "not valid JSON: \(error)")
+        }
+    }
+
+    /// Checks a spec that has been parsed. Errors do not name the file.
+    init(document: JSONValue, file: FilePath) throws(SpecError) {
         let directory = file.removingLastComponent()
         let members = try SpecObject(
             document, keys: PipelineSpec.keys, place: "spec", extraKeys: ["steps", "$schema"])
@@ -163,6 +175,9 @@ public struct ReportSpec: Sendable {
     public let json: FilePath?
     public let csv: FilePath?
     public let html: FilePath?
+    /// Where files go.
+    var paths: [FilePath] { [json, csv, html].compactMap(\.self) }
+
     /// The conditions on the report's figures, those of `fail_if` first.
     public let gates: [Gate]
     public let onFailure: GateFailure

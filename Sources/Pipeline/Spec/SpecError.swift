@@ -18,6 +18,13 @@ public struct SpecError: Error, Hashable, Sendable, CustomStringConvertible {
         self.remedy = remedy
     }
 
+    /// The same error, with the file that it is in.
+    func located(in file: FilePath) -> SpecError {
+        var located = self
+        located.file = file
+        return located
+    }
+
     public var description: String {
         var text = file.map { "\($0): " } ?? ""
         if let place { text += "\(place): " }

@@ -7,7 +7,8 @@ public enum SpecSchema {
     public static var text: String { document.serialized(.pretty) + "\n" }
 
     static var document: JSONValue {
-        var root = schema(of: PipelineSpec.keys, extra: ["steps": steps, "$schema": ["type": "string"]])
+        var root = schema(
+            of: PipelineSpec.keys + [BatchSpec.key], extra: ["steps": steps, "$schema": ["type": "string"]])
         root["required"] = ["input", "steps"]
         var document: JSONValue = [
             "$schema": "https://json-schema.org/draft/2020-12/schema",

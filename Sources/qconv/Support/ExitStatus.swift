@@ -37,6 +37,11 @@ enum ExitStatus: Int32 {
         leave(of(error))
     }
 
+    /// The status of several errors: the machine's failures weigh more than those of inputs.
+    static func worst(of errors: [any Error]) -> ExitStatus {
+        errors.contains { of($0) == .machine } ? .machine : .badInput
+    }
+
     /// Whose fault an error is.
     private static func of(_ error: any Error) -> ExitStatus {
         if let placed = error as? PlacedError { return of(placed.underlying) }

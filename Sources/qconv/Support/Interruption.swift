@@ -33,9 +33,11 @@ enum Interruption {
     static var isRequested: Bool { received.load(ordering: .relaxed) != 0 }
 
     /// Ends the process as the signal would have, so that shells and schedulers see an interruption.
-    static func exitAsInterrupted() -> Never {
+    ///
+    /// - Parameter outcome: What the interruption leaves behind.
+    static func exitAsInterrupted(saying outcome: String = "nothing was written") -> Never {
         let number = received.load(ordering: .relaxed)
-        StandardError.write("qconv: interrupted; nothing was written\n")
+        StandardError.write("qconv: interrupted; \(outcome)\n")
         signal(number, SIG_DFL)
         raise(number == 0 ? SIGINT : number)
         _exit(128 + number)

@@ -10,10 +10,13 @@ final class ProgressLine: Sendable {
     }
 
     private let isEnabled: Bool
+    /// What stands before the figures.
+    private let label: String
     private let start = ContinuousClock.now
     private let state = Mutex(State())
 
-    init(isEnabled: Bool) {
+    init(isEnabled: Bool, label: String = "") {
+        self.label = label.isEmpty ? "" : label + ": "
         self.isEnabled = isEnabled && StandardError.isTerminal
     }
 
@@ -32,7 +35,7 @@ final class ProgressLine: Sendable {
             let rate = Double(done) / seconds
             let left = rate > 0 ? Double(total - done) / rate : 0
             StandardError.write(
-                "\r\u{1B}[K\(NumberText.bytes(done)) of \(NumberText.bytes(total)), \(NumberText.bytes(Int(rate)))/s, \(NumberText.duration(seconds: left)) left"
+                "\r\u{1B}[K\(label)\(NumberText.bytes(done)) of \(NumberText.bytes(total)), \(NumberText.bytes(Int(rate)))/s, \(NumberText.duration(seconds: left)) left"
             )
         }
     }

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Checkpoints
 import Pipeline
 import Reports
 
@@ -11,11 +10,7 @@ struct RunOptions: ParsableArguments {
     @Flag(help: "Replace existing outputs and reports.")
     var force = false
 
-    @Option(help: ArgumentHelp("Worker threads. Default: one a core.", valueName: "n"))
-    var threads: Int?
-
-    @Option(help: ArgumentHelp("The most memory for data in flight.", valueName: "size"))
-    var memory = "256MiB"
+    @OptionGroup var streaming: StreamingOptions
 
     @Flag(help: "Add the SHA-256 of whole input files to their fingerprints.")
     var hash = false
@@ -25,12 +20,6 @@ struct RunOptions: ParsableArguments {
 
     @Flag(help: "Print the report (or the plan) as JSON.")
     var json = false
-
-    func validate() throws {
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("--threads must be from 1 to 1024.")
-        }
-    }
 
     /// Plans and runs a conversion, with progress on standard error and the report on standard output.
     func run(_ spec: PipelineSpec) throws {
@@ -69,11 +58,12 @@ struct RunOptions: ParsableArguments {
         ExitStatus.leave(.gateFailed)
     }
 
-    private func options() throws -> PipelineOptions {
+    /// What the flags say about the conversion.
+    func options() throws -> PipelineOptions {
         var options = PipelineOptions()
         options.force = force
-        options.threads = threads
-        options.memory = try ByteSize(parsing: memory).bytes
+        options.threads = streaming.threads
+        options.memory = try streaming.memoryBytes()
         options.hashFiles = hash
         return options
     }

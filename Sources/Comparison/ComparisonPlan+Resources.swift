@@ -1,0 +1,33 @@
+import Workers
+
+extension ComparisonPlan {
+    /// Bytes of the tensors that both have.
+    var bytesToRead: Int {
+        pairs.reduce(0) { total, pair in
+            guard let (a, b) = pair.comparable else { return total }
+            return total + (a.tensor.parts + b.tensor.parts).reduce(0) { $0 + $1.byteCount }
+        }
+    }
+
+    /// Elements of the largest chunk.
+    var largestChunk: Int {
+        pairs.lazy.compactMap { pair in
+            pair.comparable.map { min($0.a.tensor.elementCount, pair.chunkElements) }
+        }.max() ?? 0
+    }
+
+    /// The threads that the budget of memory has room for, of those asked for.
+    ///
+    /// - Parameter bytesPerElement: What a worker needs for each element of a chunk.
+    /// - Throws: ``ComparisonError/notEnoughMemory(given:needed:)`` when there is none for one.
+    func affordableThreads(_ options: ComparisonOptions, bytesPerElement: Int) throws(ComparisonError) -> Int {
+        let factorBytes =
+            pairs.lazy.map { pair in
+                pair.changes.reduce(0) { $0 + (adapter?.factorBytes(ofChange: $1) ?? 0) }
+            }.max() ?? 0
+        let perThread = max(largestChunk * bytesPerElement + factorBytes, 2 * ByteComparison.pieceBytes)
+        let affordable = options.memory / perThread
+        guard affordable >= 1 else { throw .notEnoughMemory(given: options.memory, needed: perThread) }
+        return min(max(1, options.threads ?? coreCount), affordable)
+    }
+}
