@@ -45,6 +45,13 @@ extension AdapterError: CustomStringConvertible {
             AdapterError.list(problems, "\(file): the adapter's tensors are not right:") { "\($0)" }
         case .empty(let file):
             "\(file): holds no tensors; was the adapter saved completely?"
+        case .ambiguousNames(let adapter, let example, let choices):
+            """
+            \(adapter): the model has no "\(example)", and its names match in several ways; choose one with "rename": \
+            \(choices.map { "\"\($0)\"" }.joined(separator: " or "))
+            """
+        case .unusableRename(let adapter, let rule, let reason):
+            "\(adapter): the rule \"\(rule)\" \(reason)"
         case .nonFinite(let file, let tensor, let index):
             "\(file): \(tensor): element \(index) is NaN or infinite; the training run diverged, use an earlier checkpoint"
         case .unmatched(let adapter, let count, let problems):

@@ -24,6 +24,10 @@ public enum AdapterError: Error, Hashable, Sendable {
     case inconsistentTensors(file: FilePath, [AdapterTensorProblem])
     /// The file holds no tensor at all.
     case empty(file: FilePath)
+    /// The adapter's names are not the model's, and several known rules would make them match; `choices` are such rules.
+    case ambiguousNames(adapter: FilePath, example: String, choices: [String])
+    /// A rule for names that has no effect, or makes two names one.
+    case unusableRename(adapter: FilePath, rule: String, reason: String)
     /// A factor has a value that is NaN or infinite.
     case nonFinite(file: FilePath, tensor: String, index: Int)
     /// Changes that do not fit the model; `count` is how many the adapter has in all.

@@ -22,9 +22,12 @@ public struct LoRAAdapter: Sendable {
     /// The files the adapter was read from, for fingerprints: the configuration, then the weights.
     public let files: [FilePath]
 
+    /// How the names of the file's tensors differ from those that `save_pretrained` writes, in words; empty when they do not.
+    public let nameRules: [String]
+
     /// The bytes of `adapter_config.json`.
     let configurationBytes: [UInt8]
-    /// The tensors of the file.
+    /// The tensors of the file, under the names that `save_pretrained` gives them.
     public let weights: any CheckpointReader
     /// The file that messages about weights name.
     let weightsFile: FilePath
@@ -58,6 +61,9 @@ public struct LoRAAdapter: Sendable {
         weights: any CheckpointReader, files: [FilePath]
     ) throws {
         let configuration = try LoRAAdapter.parseConfiguration(configurationBytes, file: configurationFile)
+        let names = StateDictNames(weights.tensors.map(\.name))
+        let weights: any CheckpointReader =
+            names.rules.isEmpty ? weights : RenamedCheckpoint(weights, names: names.names)
         let rules = try ModuleRules(configuration, file: configurationFile)
         var modules: [LoRAModule] = []
         var problems: [AdapterTensorProblem] = []
@@ -76,6 +82,7 @@ public struct LoRAAdapter: Sendable {
         self.directory = directory
         self.configuration = configuration
         self.weights = weights
+        nameRules = names.rules
         self.modules = modules
         changes = modules.enumerated().flatMap { $0.element.changes(at: $0.offset) }
     }

@@ -32,7 +32,10 @@ struct ComparisonPlan: Sendable {
                 LogicalTensor(name: name, shape: tensor.shape, encoding: tensor.encoding)
             }
             // The pairs begin with the tensors of a, in their order.
-            for match in try adapter.match(to: renamed) { pairs[match.tensor].changes.append(match.change) }
+            let names = try adapter.nameFit(to: renamed.map(\.name))
+            for match in try adapter.match(to: names.renamed(renamed)) {
+                pairs[match.tensor].changes.append(match.change)
+            }
             return adapter
         }
         self.pairs = try ComparisonPlan.selected(pairs, options)

@@ -146,7 +146,11 @@ import Testing
             options.memory = (tooLittle + budget) / 2
             let plan = try self.plan(options: options)
             // Where not even one fits, there is a problem with each.
-            if plan.passes.count > 2 || !plan.problems.isEmpty { tooLittle = options.memory } else { budget = options.memory }
+            if plan.passes.count > 2 || !plan.problems.isEmpty {
+                tooLittle = options.memory
+            } else {
+                budget = options.memory
+            }
         }
         options.memory = budget
         let plan = try plan(options: options)

@@ -29,14 +29,28 @@ public struct PlannedModel: Sendable {
 
     /// Puts an adapter's changes beside the tensors they belong to.
     ///
-    /// - Parameter path: The adapter as reports and containers name it.
-    mutating func attach(_ adapter: LoRAAdapter, weight: Double, path: String) throws {
-        let matches = try adapter.match(to: tensors.map(\.tensor))
+    /// - Parameters:
+    ///   - path: The adapter as reports and containers name it.
+    ///   - rename: A rule that makes the adapter's names the model's, where they differ.
+    mutating func attach(_ adapter: LoRAAdapter, weight: Double, path: String, rename: RenameRule? = nil) throws {
+        let names = try adapter.nameFit(to: tensors.map(\.tensor.name), rename: rename)
+        let matches = try adapter.match(to: names.renamed(tensors.map(\.tensor)))
+        noteNames(of: adapter, names, path: path)
         for match in matches {
             tensors[match.tensor].pendingChanges.append(
                 PendingChange(adapter: adapters.count, change: match.change))
         }
         adapters.append(AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: path, matches: matches))
+    }
+
+    /// Tells which rules brought names together.
+    private mutating func noteNames(of adapter: LoRAAdapter, _ fit: AdapterNameFit, path: String) {
+        if !adapter.nameRules.isEmpty {
+            warnings.append(
+                "adapter \(path): its tensors' names are read \(adapter.nameRules.joined(separator: ", ")), as PEFT would have saved them"
+            )
+        }
+        if let rule = fit.rule { warnings.append("adapter \(path): its names were matched by a rule: \(rule)") }
     }
 
     /// The indices of the tensors that a stage's default or its `include` and `exclude` globs select.
