@@ -102,7 +102,7 @@ let package = Package(
                 "Comparison", "Checkpoints", "Reports", "Tensors", "LosslessJSON", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "TestSupport"]),
+        .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "Reports", "TestSupport"]),
         .testTarget(
             name: "CheckpointsTests",
             dependencies: [

@@ -6,45 +6,87 @@ extension ModelDifference {
     /// The comparison as a page; see ``Reports/ReportPage``.
     public func page() -> ReportPage {
         ReportPage(
-            command: "qconv diff", title: "\(a.path) → \(b.path)", sections: [section], gates: gates,
-            notices: [], documents: documents, inputs: inputs,
+            command: "qconv diff", title: ReportPage.title(from: a.path, to: b.path), origins: origins,
+            sectionNoun: "comparison", sections: [section], gates: gates, documents: documents, inputs: inputs,
             footer: ReportPage.footer(version: toolVersion, run: run))
+    }
+
+    private var origins: [ReportPage.Document] {
+        [("A", a), ("B", b)].map { ReportPage.Document($0, $1.text) }
+            + (adapter.map { [ReportPage.Document("adapter", $0.text)] } ?? [])
     }
 
     private var section: ReportPage.Section {
         ReportPage.Section(
-            name: b.path, tone: tone, verdict: verdict.text, facts: facts,
-            metrics: [
-                ReportPage.updateKept,
-                .init(
-                    "relative_error", "relative error", .percent, .high,
-                    "The norm of the difference over that of the first model's values."),
-                .init("changed", "values changed", .percent, .high, "The share of values that are not the same."),
-                ReportPage.codesChanged,
-                .init(
-                    "scales_changed", "scales changed", .percent, .high, "The share of decoded scales that differ."),
-                .init(
-                    "max_abs_error", "largest difference", .number, .high,
-                    "The largest difference, in the unit of the weights."),
-                .init("p99_9", "99.9th percentile", .number, .high, "What 99.9 % of the differences do not exceed."),
-                .init("p50", "median difference", .number, .high, "What half of the differences do not exceed."),
-                .init("sqnr_db", "SQNR", .decibels, .low, "Signal to quantization noise ratio."),
-                .init(
-                    "update_to_step", "update / 4-bit step", .percent, .low,
-                    "The size of the update beside the distance between neighbouring 4-bit levels."),
-                ReportPage.updateRatio,
-                .init(
-                    "merge_error", "error as a merge", .percent, .high,
-                    "The norm of the difference from the first model plus the update."),
-            ],
-            rows: tensors.map(\.row))
+            name: b.path, tone: tone, label: label, verdict: verdict.sentences, facts: facts,
+            metrics: ModelDifference.metrics.map(\.metric),
+            overall: ModelDifference.metrics.map { $0.overall(self) }, rows: tensors.map(\.row))
     }
 
+    /// The figures of a page, and where they stand for all tensors together; each tensor has them under their keys.
+    fileprivate static let metrics: [(metric: ReportPage.Metric, overall: @Sendable (ModelDifference) -> Double?)] = [
+        (.updateKept, { $0.summary.overall.updateKept }),
+        (
+            .init(
+                "relative_error", "relative error", .percent, .high,
+                "The norm of the difference over that of A's values."),
+            { $0.summary.overall.relativeError }
+        ),
+        (
+            .init("changed", "values changed", .percent, .high, "The share of values that are not the same."),
+            { $0.summary.elements == 0 ? nil : Double($0.summary.counts.changed) / Double($0.summary.elements) }
+        ),
+        (.codesChanged, { $0.summary.codesChangedShare }),
+        (
+            .init(
+                "scales_changed", "scales changed", .percent, .high, "The share of decoded scales that differ.",
+                isMain: false),
+            { $0.summary.scalesChangedShare }
+        ),
+        (
+            .init(
+                "max_abs_error", "largest difference", .number, .high,
+                "The largest difference, in the unit of the weights."),
+            { $0.summary.overall.maxAbsError }
+        ),
+        (
+            .init(
+                "p99_9", "99.9th percentile", .number, .high, "What 99.9 % of the differences do not exceed.",
+                isMain: false),
+            { $0.distribution?.percentile999 }
+        ),
+        (
+            .init(
+                "p50", "median difference", .number, .high, "What half of the differences do not exceed.", isMain: false
+            ),
+            { $0.distribution?.median }
+        ),
+        (.sqnr, { $0.summary.overall.sqnrDecibels }),
+        (
+            .init(
+                "update_to_step", "update / 4-bit step", .percent, .low,
+                "The size of the update beside the distance between neighbouring 4-bit levels.", isMain: false),
+            { $0.summary.medianUpdateToStep }
+        ),
+        (.updateRatio, { $0.summary.overall.updateRatio }),
+        (
+            .init(
+                "merge_error", "error as a merge", .percent, .high,
+                "The norm of the difference from A plus the update.",
+                isMain: false),
+            { $0.summary.mergeError }
+        ),
+    ]
+
     private var tone: ReportPage.Tone {
-        if let kept = summary.overall.updateKept {
-            return kept < UpdateSurvival.erasedBelow ? .bad : kept < UpdateSurvival.thinnedBelow ? .warning : .good
-        }
+        if let kept = summary.overall.updateKept { return ReportPage.Tone(updateKept: kept) }
         return isEqual ? .good : .neutral
+    }
+
+    /// The conclusion in two words.
+    private var label: String {
+        guard let kept = summary.overall.updateKept else { return verdict.outcome.rawValue }
+        return "adapter \(UpdateDifference.Outcome(updateKept: kept).rawValue)"
     }
 
     private var facts: [ReportPage.Fact?] {
@@ -65,7 +107,7 @@ extension ModelDifference {
             },
             distribution.map { found in
                 ReportPage.Fact(
-                    "typical difference", NumberText.significant(found.median, digits: 3),
+                    "median difference", NumberText.significant(found.median, digits: 3),
                     note: "99.9 % below \(NumberText.significant(found.percentile999, digits: 3))")
             },
             summary.codesChangedShare.map { ReportPage.Fact("codes changed", NumberText.percent($0)) },
@@ -90,9 +132,6 @@ extension ModelDifference {
             }.joined(separator: "\n")
         }
         var documents = [ReportPage.Document("How it was compared", optionsAsJSON.serialized(.pretty))]
-        if let adapter {
-            documents.append(ReportPage.Document("The adapter", "\(adapter.path), \(adapter.modulesMatched) modules"))
-        }
         if !configurationChanges.isEmpty {
             documents.insert(
                 ReportPage.Document(
@@ -108,14 +147,11 @@ extension ModelDifference {
 
 extension TensorDifference {
     fileprivate var row: ReportPage.Row {
-        let keys = [
-            "update_kept", "relative_error", "changed", "codes_changed", "scales_changed", "max_abs_error", "p99_9",
-            "p50", "sqnr_db", "update_to_step", "update_ratio", "merge_error",
-        ]
-        return ReportPage.Row(
+        ReportPage.Row(
             name: name, status: outcome.rawValue.split(separator: "_").joined(separator: " "),
             storage: DifferenceTable.storage(self),
-            shape: ((b ?? a)?.shape ?? []).map(String.init).joined(separator: "×"), values: keys.map(figure),
-            distribution: distribution, updateWeight: update?.sums.squaredUpdate)
+            shape: ReportPage.Row.shape((b ?? a)?.shape ?? []),
+            values: ModelDifference.metrics.map { figure($0.metric.key) }, distribution: distribution,
+            updateWeight: update?.sums.squaredUpdate)
     }
 }

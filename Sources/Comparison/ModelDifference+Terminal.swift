@@ -45,7 +45,7 @@ extension ModelDifference {
         let sides = labelled("a", a.text, width: width) + labelled("b", b.text, width: width)
         guard let adapter else { return sides }
         return sides
-            + labelled("adapter", "\(adapter.path), \(counted(adapter.modulesMatched, "module"))", width: width)
+            + labelled("adapter", adapter.text, width: width)
     }
 
     // MARK: - What headers tell
@@ -170,10 +170,8 @@ extension ModelSide {
             guard encodings.count > 1, elements > 0 else { return share.label }
             return "\(NumberText.percent(Double(share.elements) / Double(elements))) \(share.label)"
         }
-        let facts = [
-            counted(tensors, "tensor"), "\(NumberText.count(elements)) weights", NumberText.bytes(bytes),
-            shares.joined(separator: " "),
-        ]
+        let facts =
+            [counted(tensors, "tensor"), "\(NumberText.count(elements)) weights", NumberText.bytes(bytes)] + shares
         let adapters =
             containedAdapters.isEmpty
             ? "" : "; not compared: the adapters in it, \(containedAdapters.joined(separator: ", "))"

@@ -27,8 +27,9 @@ extension ModelDifference {
             ? .different
             : summary.tolerated > 0
                 ? .tolerated : summary.count(.identical) == tensors.count ? .identical : .equal
+        // Whoever gives an adapter asks about it first.
         return DifferenceVerdict(
-            outcome: outcome, sentences: [openingSentence(outcome)] + otherSentences + survivalSentences)
+            outcome: outcome, sentences: survivalSentences + [openingSentence(outcome)] + otherSentences)
     }
 
     private var noun: String { a.kind == .adapter ? "adapters" : "models" }

@@ -116,6 +116,12 @@ public struct UpdateDifference: Hashable, Sendable {
         case erased
         /// The adapter's factors are zero here: there is nothing to keep.
         case empty
+
+        init(updateKept: Double) {
+            self =
+                updateKept < UpdateSurvival.erasedBelow
+                ? .erased : updateKept < UpdateSurvival.thinnedBelow ? .thinned : .kept
+        }
     }
 
     /// What the figures follow from: b against a plus the update.
@@ -134,7 +140,6 @@ public struct UpdateDifference: Hashable, Sendable {
     }
 
     public var outcome: Outcome {
-        guard let kept = figures.updateKept else { return .empty }
-        return kept < UpdateSurvival.erasedBelow ? .erased : kept < UpdateSurvival.thinnedBelow ? .thinned : .kept
+        figures.updateKept.map { Outcome(updateKept: $0) } ?? .empty
     }
 }

@@ -39,9 +39,7 @@ extension ConversionReport {
     private func closingLines(width: Int) -> [String] {
         var lines: [String] = []
         for adapter in adapters {
-            let modules = counted(adapter.modulesMatched, "module")
-            let weight = adapter.weight == 1 ? "" : ", weight \(NumberText.significant(adapter.weight, digits: 3))"
-            lines += TerminalText.wrapped("\(adapter.path), \(modules)\(weight)", width: width, label: "adapter  ")
+            lines += TerminalText.wrapped(adapter.text, width: width, label: "adapter  ")
         }
         if let run {
             lines += TerminalText.wrapped(run.texts.joined(separator: ", "), width: width, label: "run      ")

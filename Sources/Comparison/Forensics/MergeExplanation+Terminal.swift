@@ -23,7 +23,7 @@ extension MergeExplanation {
             TerminalText.wrapped(text, width: width, label: TerminalText.padded(label, to: 9, alignment: .left))
         }
         return labelled("base", base.text) + labelled("merged", merged.text)
-            + (adapter.map { labelled("adapter", "\($0.path), \(counted($0.modulesMatched, "module"))") } ?? [])
+            + (adapter.map { labelled("adapter", $0.text) } ?? [])
             + (run.map { labelled("run", $0.text(bytes: base.bytes + merged.bytes)) } ?? [])
     }
 }

@@ -11,26 +11,30 @@ extension BatchReport {
 
     private var section: ReportPage.Section {
         ReportPage.Section(
-            name: input, tone: tone, verdict: conclusion, facts: facts,
+            name: input, tone: tone, label: label, verdict: sentences, facts: facts,
             metrics: [
-                ReportPage.updateKept,
+                .updateKept,
                 .init(
                     "least_kept", "least kept", .percent, .survival,
                     "What the tensor that kept least of its update kept of it."),
-                ReportPage.updateRatio,
+                .updateRatio,
                 .init(
                     "relative_error", "relative error", .percent, .high,
                     "The norm of the error over that of the exact result."),
-                ReportPage.codesChanged,
+                .codesChanged,
                 .init("megabytes", "output, MB", .number, .high, "The size of the output's files."),
             ],
-            rows: adapters.map(\.row))
+            overall: [Double?](repeating: nil, count: 6), rows: adapters.map(\.row))
+    }
+
+    private var label: String {
+        count(.failed) > 0 ? "\(count(.failed)) failed" : hasFailedGates ? "gates failed" : "converted"
     }
 
     private var tone: ReportPage.Tone {
         if count(.failed) > 0 { return .bad }
         guard let kept = mostThinned?.figures?.updateKept else { return .neutral }
-        return kept < UpdateSurvival.erasedBelow ? .bad : kept < UpdateSurvival.thinnedBelow ? .warning : .good
+        return ReportPage.Tone(updateKept: kept)
     }
 
     private var facts: [ReportPage.Fact?] {

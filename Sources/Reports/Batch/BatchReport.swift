@@ -75,9 +75,9 @@ public struct BatchReport: Hashable, Sendable {
     // MARK: - Conclusion
 
     /// One sentence about what is there now, and one about the adapter that suffered most.
-    public var conclusion: String {
-        [countsSentence, survivalSentence].compactMap(\.self).joined(separator: " ")
-    }
+    public var conclusion: String { sentences.joined(separator: " ") }
+
+    var sentences: [String] { [countsSentence, survivalSentence].compactMap(\.self) }
 
     /// The adapter that kept least of its update, if any had one.
     public var mostThinned: Adapter? {

@@ -5,57 +5,64 @@ extension ConversionReport {
     /// The report as a page; see ``ReportPage``.
     public func page() -> ReportPage {
         let input = spec["input"]?.string ?? ""
-        let paths = outputs.map(\.path).joined(separator: ", ")
+        let paths = outputs.map(\.path)
         var notices = warnings.map { "Warning: \($0)" }
         if isDiscarded { notices.insert("A gate failed: nothing was put in place.", at: 0) }
         return ReportPage(
-            command: "qconv pipeline", title: "\(input) → \(paths)", sections: outputs.map(\.section), gates: gates,
-            notices: notices,
+            command: "qconv pipeline",
+            title: ReportPage.title(from: input, to: paths.count == 1 ? paths[0] : "\(paths.count) outputs"),
+            origins: [ReportPage.Document("input", input)]
+                + adapters.map { ReportPage.Document("adapter", $0.text) }
+                + outputs.map { ReportPage.Document("output", "\($0.path) (\($0.format))") },
+            sections: outputs.map(\.section), gates: gates, notices: notices,
             documents: [ReportPage.Document("The spec, with every default", spec.serialized(.pretty))],
             inputs: inputs, footer: ReportPage.footer(version: toolVersion, run: run))
     }
 }
 
-extension ReportPage {
-    /// `qconv 0.1, 0.31 s, 2 threads, peak memory 58.3 MiB`
-    package static func footer(version: String, run: RunFacts?) -> String {
-        var facts = ["qconv \(version)"]
-        if let run {
-            facts.append(NumberText.duration(seconds: run.seconds))
-            facts.append(counted(run.threads, "thread"))
-            if let peak = run.peakMemoryBytes { facts.append("peak memory \(NumberText.memory(peak))") }
-        }
-        return facts.joined(separator: ", ")
+extension AdapterReport {
+    /// `adapters/final, 28 modules, weight 0.5`
+    package var text: String {
+        "\(path), \(counted(modulesMatched, "module"))"
+            + (weight == 1 ? "" : ", weight \(NumberText.significant(weight, digits: 3))")
     }
-
-    /// The metrics that comparisons and conversions share.
-    package static let updateKept = Metric(
-        "update_kept", "update kept", .percent, .survival,
-        "How much of the adapter's update is in the result: ⟨change, update⟩ / ⟨update, update⟩.")
-    package static let codesChanged = Metric(
-        "codes_changed", "codes changed", .percent, .high, "The share of 4-bit codes that differ.")
-    package static let updateRatio = Metric(
-        "update_ratio", "update / weights", .percent, .high, "The norm of the update over that of the weights.")
 }
 
 extension OutputReport {
-    fileprivate var section: ReportPage.Section {
+    /// The output as a part of a page.
+    package var section: ReportPage.Section {
         ReportPage.Section(
-            name: path, tone: verdict.outcome.tone, verdict: verdict.text, facts: facts,
-            metrics: [
-                ReportPage.updateKept,
+            name: path, tone: verdict.outcome.tone, label: verdict.outcome.label, verdict: verdict.sentences,
+            facts: facts, metrics: OutputReport.metrics.map(\.metric),
+            overall: OutputReport.metrics.map { $0.overall(summary) }, rows: tensors.map(\.row))
+    }
+
+    /// The figures of a page, with where they stand for all tensors together and for one.
+    fileprivate static let metrics:
+        [(
+            metric: ReportPage.Metric, overall: @Sendable (OutputSummary) -> Double?,
+            value: @Sendable (TensorReport) -> Double?
+        )] = [
+            (.updateKept, { $0.overall.updateKept }, { $0.figures.updateKept }),
+            (
                 .init(
                     "relative_error", "relative error", .percent, .high,
                     "The norm of the error over that of the exact result."),
-                ReportPage.codesChanged,
+                { $0.overall.relativeError }, { $0.figures.relativeError }
+            ),
+            (.codesChanged, { $0.codesChangedShare }, { $0.codesChangedShare }),
+            (
                 .init(
                     "max_abs_error", "largest error", .number, .high, "The largest error, in the unit of the weights."),
-                .init("rmse", "rmse", .number, .high, "The root of the mean squared error."),
-                .init("sqnr_db", "SQNR", .decibels, .low, "Signal to quantization noise ratio."),
-                ReportPage.updateRatio,
-            ],
-            rows: tensors.map(\.row))
-    }
+                { $0.overall.maxAbsError }, { $0.figures.maxAbsError }
+            ),
+            (
+                .init("rmse", "rmse", .number, .high, "The root of the mean squared error.", isMain: false),
+                { $0.overall.rmse }, { $0.figures.rmse }
+            ),
+            (.sqnr, { $0.overall.sqnrDecibels }, { $0.figures.sqnrDecibels }),
+            (.updateRatio, { $0.overall.updateRatio }, { $0.figures.updateRatio }),
+        ]
 
     private var facts: [ReportPage.Fact?] {
         let bits = [summary.before.bitsPerWeight, summary.after.bitsPerWeight].map { bits in
@@ -91,11 +98,7 @@ extension TensorReport {
         ReportPage.Row(
             name: name, status: isUntouched ? "untouched" : rounding.map { "rounded \($0.rawValue)" } ?? "converted",
             storage: before.label == after.label ? after.label : "\(before.label) → \(after.label)",
-            shape: shape.map(String.init).joined(separator: "×"),
-            values: [
-                figures.updateKept, figures.relativeError, codesChangedShare, figures.maxAbsError, figures.rmse,
-                figures.sqnrDecibels, figures.updateRatio,
-            ],
+            shape: ReportPage.Row.shape(shape), values: OutputReport.metrics.map { $0.value(self) },
             distribution: nil, updateWeight: hasUpdate ? sums?.squaredUpdate : nil)
     }
 }
@@ -107,6 +110,16 @@ extension Verdict.Outcome {
         case .survived: .good
         case .thinned: .warning
         case .erased: .bad
+        }
+    }
+
+    fileprivate var label: String {
+        switch self {
+        case .untouched: "copied"
+        case .converted: "converted"
+        case .survived: "adapter kept"
+        case .thinned: "adapter thinned"
+        case .erased: "adapter erased"
         }
     }
 }

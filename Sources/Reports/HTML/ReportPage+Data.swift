@@ -6,6 +6,7 @@ extension ReportPage {
         [
             "thinnedBelow": .double(UpdateSurvival.thinnedBelow),
             "erasedBelow": .double(UpdateSurvival.erasedBelow),
+            "sectionNoun": .string(sectionNoun),
             "sections": .array(sections.map(\.json)),
         ]
     }
@@ -18,10 +19,12 @@ extension ReportPage.Section {
         return [
             "name": .string(name),
             "tone": .string(tone.rawValue),
-            "verdict": .string(verdict),
+            "label": .string(label),
+            "verdict": .array(verdict.map { .string($0) }),
             "facts": .array(
                 facts.map { ["label": .string($0.label), "value": .string($0.value), "note": .string($0.note)] }),
             "metrics": .array(shown.map { metrics[$0].json }),
+            "overall": .array(shown.map { .optional(overall[$0]) }),
             "rows": .array(rows.map { $0.json(metrics: shown) }),
         ]
     }
@@ -31,7 +34,7 @@ extension ReportPage.Metric {
     fileprivate var json: JSONValue {
         [
             "key": .string(key), "label": .string(label), "unit": .string(unit.rawValue),
-            "concern": .string(concern.rawValue), "note": .string(note),
+            "concern": .string(concern.rawValue), "note": .string(note), "isMain": .bool(isMain),
         ]
     }
 }
@@ -40,7 +43,7 @@ extension ReportPage.Row {
     fileprivate func json(metrics: [Int]) -> JSONValue {
         var row: JSONValue = [
             "name": .string(name), "status": .string(status), "storage": .string(storage), "shape": .string(shape),
-            "values": .array(metrics.map { .optional(values[$0].flatMap { $0.isFinite ? $0 : nil }) }),
+            "values": .array(metrics.map { .optional(values[$0]) }),
         ]
         if let distribution {
             row["histogram"] = [

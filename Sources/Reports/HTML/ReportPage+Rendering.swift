@@ -17,13 +17,13 @@ extension ReportPage {
         </style>
         </head>
         <body>
-        <header class="page-head">
+        <header>
         <p class="command">\(HTMLText.escaped(command))</p>
         <h1>\(HTMLText.escaped(title))</h1>
-        </header>
+        \(originList)</header>
         <main>
         \(gateList)\(noticeList)<noscript><p class="notice">The charts and the table of this page need JavaScript.</p>
-        \(sections.map { "<p>\(HTMLText.escaped("\($0.name): \($0.verdict)"))</p>" }.joined(separator: "\n"))</noscript>
+        \(sections.map { "<p>\(HTMLText.escaped("\($0.name): \($0.verdict.joined(separator: " "))"))</p>" }.joined(separator: "\n"))</noscript>
         <div id="app"></div>
         \(appendix)</main>
         <footer>\(HTMLText.escaped(footer))</footer>
@@ -35,6 +35,12 @@ extension ReportPage {
         </html>
 
         """
+    }
+
+    private var originList: String {
+        guard !origins.isEmpty else { return "" }
+        let items = origins.map { "<dt>\(HTMLText.escaped($0.title))</dt><dd>\(HTMLText.escaped($0.text))</dd>" }
+        return "<dl class=\"origins\">\n\(items.joined(separator: "\n"))\n</dl>\n"
     }
 
     private var noticeList: String {

@@ -23,19 +23,24 @@ public struct ReportPage: Sendable {
 
     /// A figure that tensors have.
     package struct Metric: Sendable {
-        let key: String
+        package let key: String
         let label: String
         let unit: Unit
         let concern: Concern
         /// What the figure is, in half a sentence.
         let note: String
+        /// Whether tables show it before the reader asks for all figures.
+        let isMain: Bool
 
-        package init(_ key: String, _ label: String, _ unit: Unit, _ concern: Concern, _ note: String) {
+        package init(
+            _ key: String, _ label: String, _ unit: Unit, _ concern: Concern, _ note: String, isMain: Bool = true
+        ) {
             self.key = key
             self.label = label
             self.unit = unit
             self.concern = concern
             self.note = note
+            self.isMain = isMain
         }
     }
 
@@ -65,6 +70,11 @@ public struct ReportPage: Sendable {
             self.distribution = distribution
             self.updateWeight = updateWeight
         }
+
+        /// `64×192`, or `scalar`.
+        package static func shape(_ shape: [Int]) -> String {
+            shape.isEmpty ? "scalar" : shape.map(String.init).joined(separator: "×")
+        }
     }
 
     /// A figure of all tensors together, in large type.
@@ -88,28 +98,37 @@ public struct ReportPage: Sendable {
         case bad
     }
 
-    /// An output of a conversion, or a comparison.
+    /// An output of a conversion, or a comparison: what the page shows at a time. Where a page has several, a table of them
+    /// all comes first.
     package struct Section: Sendable {
         let name: String
         let tone: Tone
-        let verdict: String
+        /// The conclusion in a word or two.
+        let label: String
+        /// The conclusion in sentences, the one that matters most first.
+        let verdict: [String]
         let facts: [Fact]
         let metrics: [Metric]
+        /// The figures of all tensors together, one for each metric.
+        let overall: [Double?]
         let rows: [Row]
 
         package init(
-            name: String, tone: Tone, verdict: String, facts: [Fact?], metrics: [Metric], rows: [Row]
+            name: String, tone: Tone, label: String, verdict: [String], facts: [Fact?], metrics: [Metric],
+            overall: [Double?], rows: [Row]
         ) {
             self.name = name
             self.tone = tone
+            self.label = label
             self.verdict = verdict
             self.facts = facts.compactMap(\.self)
             self.metrics = metrics
+            self.overall = overall
             self.rows = rows
         }
     }
 
-    /// Text to look up: a spec, a list of changes.
+    /// A text under a title: a path, a spec, a list of changes.
     package struct Document: Sendable {
         let title: String
         let text: String
@@ -123,6 +142,10 @@ public struct ReportPage: Sendable {
     /// `qconv diff`, `qconv pipeline`.
     let command: String
     let title: String
+    /// What was read and written, beneath the title: `A`, and what A is.
+    let origins: [Document]
+    /// What a section is: `output`.
+    let sectionNoun: String
     let sections: [Section]
     let gates: [GateResult]
     let notices: [String]
@@ -132,11 +155,14 @@ public struct ReportPage: Sendable {
     let footer: String
 
     package init(
-        command: String, title: String, sections: [Section], gates: [GateResult], notices: [String],
-        documents: [Document], inputs: [InputFingerprint], footer: String
+        command: String, title: String, origins: [Document] = [], sectionNoun: String = "output", sections: [Section],
+        gates: [GateResult] = [], notices: [String] = [], documents: [Document] = [], inputs: [InputFingerprint] = [],
+        footer: String
     ) {
         self.command = command
         self.title = title
+        self.origins = origins
+        self.sectionNoun = sectionNoun
         self.sections = sections
         self.gates = gates
         self.notices = notices
