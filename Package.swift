@@ -30,6 +30,8 @@ let package = Package(
         // The NF4 container: the system's zlib, and the inner loops of its own deflate encoder.
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "DeflateKernels"),
+        // The inner loops of patches.
+        .target(name: "PatchKernels"),
         // System calls about files that Swift does not import on Linux.
         .target(name: "CFileCalls"),
         .target(
@@ -39,7 +41,9 @@ let package = Package(
         .target(
             name: "Checkpoints",
             dependencies: [
-                "Tensors", "Quantization", "LosslessJSON", "CFileCalls", "CZlib", "DeflateKernels",
+                "Tensors", "Quantization", "LosslessJSON", "CFileCalls", "CZlib", "DeflateKernels", "PatchKernels",
+                "Workers",
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
@@ -49,7 +53,7 @@ let package = Package(
                 "Checkpoints", "Tensors", "LosslessJSON", "Kernels",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .target(name: "Reports", dependencies: ["Tensors", "LosslessJSON", "Kernels"]),
+        .target(name: "Reports", dependencies: ["Tensors", "Quantization", "LosslessJSON", "Kernels"]),
         // Plain threads for what streams tensors.
         .target(name: "Workers"),
         .target(
@@ -82,11 +86,23 @@ let package = Package(
             name: "TestSupport",
             dependencies: ["LosslessJSON", .product(name: "OrderedCollections", package: "swift-collections")],
             path: "Tests/TestSupport"),
+        // Models with random contents, which tests of several formats write and read.
+        .target(
+            name: "SampleModels",
+            dependencies: [
+                "Checkpoints", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
+            ], path: "Tests/SampleModels"),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
         .testTarget(
             name: "NF4ContainerTests",
             dependencies: [
-                "Checkpoints", "Quantization", "Tensors", "LosslessJSON",
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "SampleModels",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(
+            name: "PatchTests",
+            dependencies: [
+                "Checkpoints", "Tensors", "LosslessJSON", "SampleModels",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),

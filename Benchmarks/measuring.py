@@ -78,8 +78,9 @@ def paired(ours, theirs, runs: int) -> tuple[list, list]:
     return results
 
 
-def run_process(command: list[str], environment: dict | None = None) -> Usage:
-    """Runs a program to its end. Its peak memory counts mapped file pages, as the kernel does."""
+def run_process(command: list[str], environment: dict | None = None, statuses: tuple[int, ...] = (0,)) -> Usage:
+    """Runs a program to its end, which must have one of these statuses. Its peak memory counts mapped file pages, as the
+    kernel does."""
     with tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -88,7 +89,7 @@ def run_process(command: list[str], environment: dict | None = None) -> Usage:
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
+        if process.returncode not in statuses:
             errors.seek(0)
             sys.exit(f"{' '.join(command)}\nfailed with status {process.returncode}:\n{errors.read().decode()[-4000:]}")
     unit = 1 if sys.platform == "darwin" else 1024

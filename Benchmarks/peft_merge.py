@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 def main(base: str, adapter: str, output: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, device_map="cpu", dtype=torch.bfloat16)
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    merged.save_pretrained(output)
+    # transformers 5.23 cannot undo, for a merged 4-bit model, the conversion it makes when it loads one.
+    merged.save_pretrained(output, save_original_format=False)
 
 
 if __name__ == "__main__":

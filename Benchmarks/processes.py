@@ -53,7 +53,7 @@ class Conversions:
         """`cp` of the weights; with `synced` also until they are on the disk, as our outputs are when we are done."""
         destination = self.directory / "copy.safetensors"
         destination.unlink(missing_ok=True)
-        command = f'cp "$0" "$1"{" && sync \"$1\"" if synced else ""}'
+        command = 'cp "$0" "$1" && sync "$1"' if synced else 'cp "$0" "$1"'
         return run_process(["sh", "-c", command, str(model / "model.safetensors"), str(destination)])
 
     def beside_copy(self, name: str, spec: str, model: Path, target: float) -> list[Row]:
@@ -81,6 +81,37 @@ class Conversions:
         return [row], [Check(
             "peak memory of PEFT / ours", f"{their_peak / our_peak:.1f} × ({size_text(their_peak)} / {size_text(our_peak)})",
             "≥ 4 ×", their_peak >= 4 * our_peak)]
+
+    # Comparisons
+
+    def diff(self, a: Path, b: Path, *options: str) -> Usage:
+        return run_process([self.qconv, "diff", str(a), str(b), "--quiet", *options], statuses=(0, 1))
+
+    def beside_diff_tools(self, model: Path, nf4: Path, copy_seconds_a_byte: float) -> tuple[list[Row], list[Check]]:
+        """`qconv diff` beside `cmp` (equal files) and beside torch (values), and beside a copy in memory."""
+        twin = self.directory / "twin"
+        shutil.copytree(model, twin, dirs_exist_ok=True)
+        files = [str(path / "model.safetensors") for path in (model, twin)]
+        script = str(Path(__file__).with_name("torch_diff.py"))
+        equal, cmp = paired(lambda: self.diff(model, twin), lambda: run_process(["cmp", *files]), self.runs)
+        torch_equal = [run_process([sys.executable, script, str(model), str(twin)]) for _ in range(self.runs)]
+        mixed, torch_mixed = paired(
+            lambda: self.diff(model, nf4),
+            lambda: run_process([sys.executable, script, str(model), str(nf4)]), self.runs)
+        size = model.joinpath("model.safetensors").stat().st_size
+        rows = [
+            Row("equal bf16 files / cmp", seconds(equal), seconds(cmp)),
+            Row("equal bf16 files / torch", seconds(equal), seconds(torch_equal)),
+            Row("bf16 and NF4 / torch", seconds(mixed), seconds(torch_mixed)),
+        ]
+        compared = 2 * size / median(seconds(equal))
+        limit = 1 / copy_seconds_a_byte
+        weights = self.weights_of(model) / median(seconds(mixed))
+        return rows, [
+            Check("equal bf16 files: bytes compared a second", f"{compared * 1e-9:.1f} GB/s", f"≥ 70 % of {limit * 1e-9:.1f} GB/s copied",
+                  compared >= 0.7 * limit, f"{compared / limit:.0%}"),
+            Check("bf16 and NF4: weights a second", f"{weights * 1e-9:.2f} G", "≥ 1 G", weights >= 1e9),
+        ]
 
     def start_up(self) -> list[Check]:
         many = self.generate("many-tensors", "--tensors", "1000")
@@ -147,3 +178,7 @@ class Conversions:
 
 def cpu(usage: Usage) -> float:
     return usage.user_seconds + usage.system_seconds
+
+
+def seconds(usages: list[Usage]) -> list[float]:
+    return [usage.seconds for usage in usages]

@@ -13,6 +13,12 @@ int file_reserve(int descriptor, int64_t size) {
     return fcntl(descriptor, F_PREALLOCATE, &request) == -1 ? -1 : 0;
 }
 
+// The system starts by itself, and has no call to hurry it.
+int file_start_writeback(int descriptor) {
+    (void)descriptor;
+    return 0;
+}
+
 int file_rename_to_new(const char *source, const char *destination) {
     return renamex_np(source, destination, RENAME_EXCL);
 }
@@ -35,6 +41,8 @@ static int rename_with(const char *source, const char *destination, unsigned fla
 
 int file_reserve(int descriptor, int64_t size) { return fallocate(descriptor, 0, 0, size); }
 
+int file_start_writeback(int descriptor) { return sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE); }
+
 int file_rename_to_new(const char *source, const char *destination) { return rename_with(source, destination, 1U); }
 
 int file_exchange(const char *first, const char *second) { return rename_with(first, second, 2U); }
@@ -47,6 +55,7 @@ static int unsupported(void) {
 }
 
 int file_reserve(int descriptor, int64_t size) { return unsupported(); }
+int file_start_writeback(int descriptor) { return unsupported(); }
 int file_rename_to_new(const char *source, const char *destination) { return unsupported(); }
 int file_exchange(const char *first, const char *second) { return unsupported(); }
 

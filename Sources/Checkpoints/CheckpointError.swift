@@ -8,6 +8,7 @@ public enum CheckpointError: Error, Hashable, Sendable {
     case invalidIndex(file: FilePath, problem: ShardIndexProblem)
     case invalidPyTorch(file: FilePath, problem: PyTorchProblem)
     case invalidContainer(file: FilePath, problem: NF4ContainerProblem)
+    case invalidPatch(file: FilePath, problem: PatchProblem)
     case invalidQuantizedTensor(name: String, problem: QuantizedTensorProblem)
     case noSuchTensor(file: FilePath, name: String)
     /// A read or write outside a tensor's part.
@@ -46,6 +47,7 @@ extension CheckpointError: CustomStringConvertible {
         case .invalidIndex(let file, let problem): "\(file): \(problem)"
         case .invalidPyTorch(let file, let problem): "\(file): \(problem)"
         case .invalidContainer(let file, let problem): "\(file): \(problem)"
+        case .invalidPatch(let file, let problem): "\(file): \(problem)"
         case .invalidQuantizedTensor(let name, let problem): "tensor \"\(name)\": \(problem)"
         case .noSuchTensor(let file, let name): "\(file): has no tensor \"\(name)\""
         case .outOfRange(let tensor, let part, let range, let byteCount):

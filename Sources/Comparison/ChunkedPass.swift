@@ -1,5 +1,6 @@
 import Synchronization
 import Tensors
+import Workers
 
 /// What was found in a run of elements. Runs are merged in the order of their tensor.
 protocol PartialResult: Sendable {

@@ -1,6 +1,7 @@
 import Reports
 import Synchronization
 import Tensors
+import Workers
 
 /// Compares the values of the pairs that may differ.
 final class ValueComparison: Sendable {

@@ -207,11 +207,11 @@ typedef struct {
     search_grid grid;
 #endif
     // Levels in ascending order, and how far above each its successor is.
-    table16 sorted_levels, gaps;
+    table16 sorted_levels, gaps, reciprocal_gaps;
     table16 codes;
     // Whether codes are ranks, and a grid serves where there is one. The inner loops are compiled for either case.
     bool is_plain;
-    float gaps_by_rank[16], codes_by_rank[16];
+    float gaps_by_rank[16], reciprocal_gaps_by_rank[16], codes_by_rank[16];
 } rounder;
 
 INLINE void make_rounder(rounder *result, const qconv_codebook *codebook, rounding_rule rule) {
@@ -219,11 +219,13 @@ INLINE void make_rounder(rounder *result, const qconv_codebook *codebook, roundi
     for (int i = 0; i < 16; i++) result->codes_by_rank[i] = float_of_bits(codes[i]);
     for (int i = 0; i < 16; i++) {
         result->gaps_by_rank[i] = i < 15 ? codebook->sorted_levels[i + 1] - codebook->sorted_levels[i] : 0;
+        result->reciprocal_gaps_by_rank[i] = 1.0f / result->gaps_by_rank[i];
     }
     const float *bounds = rule == NEAREST ? codebook->midpoints : codebook->sorted_levels + 1;
     result->tree = make_search_tree(bounds);
     result->sorted_levels = load_table(codebook->sorted_levels);
     result->gaps = load_table(result->gaps_by_rank);
+    result->reciprocal_gaps = load_table(result->reciprocal_gaps_by_rank);
     result->codes = load_table(result->codes_by_rank);
     result->is_plain = codebook->codes_are_ranks;
 #if QCONV_LANES == 16
@@ -255,6 +257,38 @@ INLINE vfloat random_fraction(uint64_t key, uint32_t index) {
     return __builtin_convertvector((vint)(x >> 8), vfloat) * 0x1p-24f;
 }
 
+// Magnitudes whose quotients and remainders neither overflow nor underflow: 2^-60 to 2^60.
+#define EASY_LEAST 0x21800000u
+#define EASY_MOST 0x5D800000u
+
+INLINE bool divides_easily(float divisor) {
+    return (bits_of_float(divisor) & 0x7FFFFFFF) - EASY_LEAST <= EASY_MOST - EASY_LEAST;
+}
+
+// Whether all lanes are 0 or between the bounds.
+INLINE bool all_divide_easily(vfloat numerators) {
+    const vuint magnitudes = (vuint)numerators & 0x7FFFFFFF;
+    const vint are_hard = (vint)(magnitudes - EASY_LEAST > EASY_MOST - EASY_LEAST) & (vint)(magnitudes != 0);
+    return __builtin_reduce_or(are_hard) == 0;
+}
+
+// numerator / divisor, rounded once, given the divisor's rounded reciprocal: two corrections by the exact remainder take a
+// fraction of the time of a division (Markstein, IBM Journal of Research and Development 34(1), 1990). A quotient of 0 may
+// lose its sign.
+INLINE vfloat divide_by_reciprocal(vfloat numerator, vfloat divisor, vfloat reciprocal) {
+#if QCONV_HAS_FMA
+    vfloat quotient = numerator * reciprocal;
+    for (int step = 0; step < 2; step++) {
+        const vfloat remainder = __builtin_elementwise_fma(-quotient, divisor, numerator);
+        quotient = __builtin_elementwise_fma(remainder, reciprocal, quotient);
+    }
+    return quotient;
+#else
+    (void)reciprocal;
+    return numerator / divisor;
+#endif
+}
+
 INLINE vint rank_of(const rounder *rounder, bool is_plain, vfloat value, bool equal_exceeds) {
 #if QCONV_LANES == 16
     if (is_plain) return rank_on_grid(&rounder->grid, value, equal_exceeds);
@@ -274,7 +308,13 @@ INLINE vint round_to_codes(
     } else {
         rank = rank_of(rounder, is_plain, scaled, true);
         rank += rank == 15;
-        const vfloat probability = (scaled - look_up(rounder->sorted_levels, rank)) / look_up(rounder->gaps, rank);
+        vfloat above = scaled - look_up(rounder->sorted_levels, rank);
+        // What lies far below the lowest level goes there, and must not make its corrected quotient NaN. Far above all levels
+        // that is harmless: nothing is at least NaN, so the rank goes up. Near 0 a quotient need only have the right sign:
+        // fractions come in steps of 2^-24.
+        above = (vfloat)choose((vint)(above < -1.0f), (vint)(broadcast(-1.0f)), (vint)above);
+        const vfloat probability = divide_by_reciprocal(
+            above, look_up(rounder->gaps, rank), look_up(rounder->reciprocal_gaps, rank));
         rank += 1 + (vint)(random_fraction(key, index) >= probability);
     }
     return is_plain ? rank : (vint)look_up(rounder->codes, rank);
@@ -389,35 +429,56 @@ static void QCONV_NAME(quantize_stochastic)(
 
 // MARK: - Dequantization from 4 bits
 
+// Elements start ..< start + count of a tensor, into `values`. `start` is even.
+INLINE void dequantize_range(
+    const uint8_t *codes, const float *absmax, size_t start, size_t count, size_t blocksize,
+    const qconv_codebook *codebook, table16 levels, float *values
+) {
+    for (size_t done = 0; done < count;) {
+        const size_t first = start + done, block = first / blocksize;
+        const size_t length = smaller(count - done, (block + 1) * blocksize - first);
+        const float scale = absmax[block];
+        const uint8_t *block_codes = codes + first / 2;
+        float *block_values = values + done;
+        size_t i = 0;
+        for (; i + QCONV_LANES <= length; i += QCONV_LANES) {
+            store(block_values + i, look_up(levels, load_codes(block_codes + i / 2)) * scale);
+        }
+        for (; i < length; i++) {
+            const uint8_t pair = block_codes[i / 2];
+            block_values[i] = codebook->levels[i % 2 == 0 ? pair >> 4 : pair & 15] * scale;
+        }
+        done += length;
+    }
+}
+
 static void QCONV_NAME(dequantize)(
     const uint8_t *codes, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
     float *values
 ) {
-    const table16 levels = load_table(codebook->levels);
-    for (size_t start = 0; start < count; start += blocksize) {
-        const size_t length = smaller(blocksize, count - start);
-        const float scale = *absmax++;
-        const uint8_t *block_codes = codes + start / 2;
-        float *block = values + start;
-        size_t i = 0;
-        for (; i + QCONV_LANES <= length; i += QCONV_LANES) {
-            store(block + i, look_up(levels, load_codes(block_codes + i / 2)) * scale);
-        }
-        for (; i < length; i++) {
-            const uint8_t pair = block_codes[i / 2];
-            block[i] = codebook->levels[i % 2 == 0 ? pair >> 4 : pair & 15] * scale;
-        }
-    }
+    dequantize_range(codes, absmax, 0, count, blocksize, codebook, load_table(codebook->levels), values);
 }
 
 // MARK: - Merging in 4 bits
 
+// A block's scale, and its reciprocal if that serves for dividing.
+typedef struct {
+    vfloat absmax, reciprocal;
+    bool divides_easily;
+} block_scale;
+
 INLINE vint requantize_lanes(
-    vint base, vfloat update, float absmax, table16 levels, const rounder *rounder, rounding_rule rule, bool is_plain,
-    uint64_t key, uint32_t index
+    vint base, vfloat update, block_scale scale, table16 levels, const rounder *rounder, rounding_rule rule,
+    bool is_plain, uint64_t key, uint32_t index
 ) {
     const vfloat base_level = look_up(levels, base);
-    const vfloat merged = base_level + update / absmax;
+    vfloat scaled_update;
+    if (__builtin_expect(scale.divides_easily && all_divide_easily(update), true)) {
+        scaled_update = divide_by_reciprocal(update, scale.absmax, scale.reciprocal);
+    } else {
+        scaled_update = update / scale.absmax;
+    }
+    const vfloat merged = base_level + scaled_update;
     const vint chosen = round_to_codes(rounder, rule, is_plain, merged, key, index);
     vint keep = (vint)(merged != merged);
     // Where codes are ranks no two of them have the same level.
@@ -431,13 +492,15 @@ INLINE void requantize_blocks(
 ) {
     for (size_t start = 0; start < count; start += blocksize) {
         const size_t length = smaller(blocksize, count - start);
-        const float scale = *absmax++;
+        const block_scale scale = {
+            broadcast(*absmax), broadcast(1.0f / *absmax), QCONV_HAS_FMA && divides_easily(*absmax)};
+        const bool is_zero = *absmax++ == 0;
         const uint64_t block_key = segment_key(key, first_index + start);
         const uint32_t index = (uint32_t)(first_index + start);
         const uint8_t *block_base = base_codes + start / 2;
         const float *block_update = update + start;
         uint8_t *block = codes + start / 2;
-        if (scale == 0) {
+        if (is_zero) {
             memmove(block, block_base, (length + 1) / 2);
             continue;
         }
@@ -516,7 +579,8 @@ static size_t QCONV_NAME(changed_codes)(const uint8_t *a, const uint8_t *b, size
 #define NESTED_BLOCKSIZE 256
 
 static void QCONV_NAME(quantize_scales)(
-    const float *absmax, size_t count, float offset, const uint16_t *thresholds, uint8_t *codes, float *nested_absmax
+    const float *absmax, size_t count, float offset, const uint8_t *codes_by_grid_index, uint8_t *codes,
+    float *nested_absmax
 ) {
     for (size_t start = 0; start < count; start += NESTED_BLOCKSIZE) {
         const size_t length = smaller(NESTED_BLOCKSIZE, count - start);
@@ -544,13 +608,7 @@ static void QCONV_NAME(quantize_scales)(
             // A NaN (0 times an infinite reciprocal) lands on the grid's first point there.
             grid[i] = position == position ? (int32_t)position : 0;
         }
-        for (size_t i = 0; i < length; i++) {
-            int32_t code = 0;
-            for (int32_t step = 128; step > 0; step >>= 1) {
-                code += thresholds[code + step - 1] <= grid[i] ? step : 0;
-            }
-            codes[start + i] = (uint8_t)code;
-        }
+        for (size_t i = 0; i < length; i++) codes[start + i] = codes_by_grid_index[grid[i]];
     }
 }
 
@@ -697,26 +755,40 @@ INLINE double fold_lanes(const double *lanes) {
     return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
+// Elements added up as if all were finite; if they were not, they are looked at one by one.
+enum { ERROR_STRETCH = 1024 };
+
+// Values of a stretch: where they stand, or decoded into `buffer`, which stays in the nearest cache.
+INLINE const float *stretch_of(const qconv_elements *elements, size_t start, size_t count, float *buffer) {
+    if (elements->values != NULL) return elements->values + start;
+    dequantize_range(
+        elements->codes, elements->absmax, start, count, elements->blocksize, elements->codebook,
+        load_table(elements->codebook->levels), buffer);
+    return buffer;
+}
+
 INLINE void sum_errors(
-    const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums
+    const qconv_elements *base, const float *update, const qconv_elements *written, size_t count,
+    qconv_error_sums *sums
 ) {
-    // Elements added up as if all were finite; if they were not, they are looked at one by one.
-    enum { STRETCH = 1024 };
+    float base_buffer[ERROR_STRETCH], written_buffer[ERROR_STRETCH];
     error_lanes lanes;
     memset(&lanes, 0, sizeof(lanes));
     memset(sums, 0, sizeof(*sums));
-    for (size_t start = 0; start < count; start += STRETCH) {
-        const size_t length = smaller(STRETCH, count - start);
+    for (size_t start = 0; start < count; start += ERROR_STRETCH) {
+        const size_t length = smaller(ERROR_STRETCH, count - start);
+        const float *stretch_base = stretch_of(base, start, length, base_buffer);
+        const float *stretch_written = stretch_of(written, start, length, written_buffer);
         const float *stretch_update = update != NULL ? update + start : NULL;
         size_t grouped = length - length % SUM_LANES;
         const error_lanes before = lanes;
-        sum_finite_errors(base + start, stretch_update, written + start, grouped, &lanes);
+        sum_finite_errors(stretch_base, stretch_update, stretch_written, grouped, &lanes);
         if (!are_finite(&lanes, update != NULL)) {
             lanes = before;
             grouped = 0;
         }
         sum_any_errors(
-            base + start + grouped, update != NULL ? stretch_update + grouped : NULL, written + start + grouped,
+            stretch_base + grouped, update != NULL ? stretch_update + grouped : NULL, stretch_written + grouped,
             length - grouped, &lanes, sums);
     }
     sums->squared_error = fold_lanes(lanes.squared_error);
@@ -732,7 +804,8 @@ INLINE void sum_errors(
 }
 
 static void QCONV_NAME(sum_errors)(
-    const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums
+    const qconv_elements *base, const float *update, const qconv_elements *written, size_t count,
+    qconv_error_sums *sums
 ) {
     if (update != NULL) {
         sum_errors(base, update, written, count, sums);
@@ -948,6 +1021,23 @@ static void QCONV_NAME(round_floats)(float *values, size_t count, qconv_float_ty
         ROUND(f8e5m2_from_float, float_from_f8e5m2)
     default:
         return;
+    }
+}
+
+static void QCONV_NAME(absmax_16)(
+    qconv_float_type type, const void *source, size_t count, size_t blocksize, float *absmax
+) {
+    const uint16_unaligned *elements = source;
+    for (size_t start = 0; start < count; start += blocksize) {
+        const size_t length = smaller(blocksize, count - start);
+        uint16_t largest = 0;
+        for (size_t i = 0; i < length; i++) {
+            const uint16_t magnitude = elements[start + i] & 0x7FFF;
+            largest = magnitude > largest ? magnitude : largest;
+        }
+        float result = type == QCONV_BF16 ? float_from_bf16(largest) : float_from_f16(largest);
+        if (length < blocksize && result < 1e-38f) result = 1e-38f;
+        *absmax++ = result;
     }
 }
 

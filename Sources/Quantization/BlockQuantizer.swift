@@ -17,6 +17,20 @@ public enum BlockQuantizer {
         qconv_absmax(values, count, blocksize, absmax)
     }
 
+    /// Whether scales can be computed from elements of this dtype as they are stored.
+    public static func hasAbsmax(of dtype: DType) -> Bool { dtype == .bf16 || dtype == .f16 }
+
+    /// The same scales from 16-bit elements as they are stored, whose magnitudes compare as integers.
+    ///
+    /// - Parameter source: Little-endian elements at any alignment.
+    /// - Precondition: ``hasAbsmax(of:)``.
+    public static func absmax(
+        _ dtype: DType, _ source: UnsafeRawPointer, count: Int, blocksize: Int, into absmax: UnsafeMutablePointer<Float>
+    ) {
+        precondition(hasAbsmax(of: dtype), "\(dtype.rawValue) must be decoded first")
+        qconv_absmax_16(dtype == .bf16 ? QCONV_BF16 : QCONV_F16, source, count, blocksize, absmax)
+    }
+
     /// Quantizes values on given scales.
     ///
     /// - Parameters:

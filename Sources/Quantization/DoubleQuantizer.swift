@@ -18,9 +18,9 @@ public enum DoubleQuantizer {
         _ absmax: UnsafePointer<Float>, count: Int, offset: Float, into codes: UnsafeMutablePointer<UInt8>,
         nestedAbsmax: UnsafeMutablePointer<Float>
     ) {
-        gridThresholds.withUnsafeBufferPointer { thresholds in
-            guard let thresholds = thresholds.baseAddress else { return }
-            qconv_quantize_scales(absmax, count, offset, thresholds, codes, nestedAbsmax)
+        codesByGridIndex.withUnsafeBufferPointer { table in
+            guard let table = table.baseAddress else { return }
+            qconv_quantize_scales(absmax, count, offset, table, codes, nestedAbsmax)
         }
     }
 
@@ -66,17 +66,15 @@ public enum DoubleQuantizer {
         }
     }
 
-    /// For every two neighbouring levels, the first of bitsandbytes' 65536 grid points, −1 + 2i / 65535, that lies above
-    /// their midpoint. A value is moved to the nearest grid point before it is compared, so these decide its code.
-    package static let gridThresholds: [UInt16] = zip(codebook, codebook.dropFirst()).map { lower, upper in
-        let midpoint = 0.5 * (lower + upper)
-        var below = 0
-        var above = 65535
-        while below < above {
-            let middle = (below + above) / 2
-            let gridPoint = Float(2 * middle) / 65535 - 1
-            if midpoint < gridPoint { above = middle } else { below = middle + 1 }
+    /// The code of each of bitsandbytes' 65536 grid points, −1 + 2i / 65535: how many midpoints of neighbouring levels lie
+    /// below it. A value is moved to the nearest grid point before it is compared, so these decide its code.
+    package static let codesByGridIndex: [UInt8] = {
+        let midpoints = zip(codebook, codebook.dropFirst()).map { 0.5 * ($0 + $1) }
+        var code = 0
+        return (0..<65536).map { index in
+            let gridPoint = Float(2 * index) / 65535 - 1
+            while code < midpoints.count, midpoints[code] < gridPoint { code += 1 }
+            return UInt8(code)
         }
-        return UInt16(above)
-    }
+    }()
 }

@@ -25,7 +25,8 @@ extension QuantType {
     /// The code of 0.0, which pads the last byte of an odd count.
     package var zeroCode: UInt8 { withCodebook { $0.pointee.zero_code } }
 
-    func withCodebook<Result>(_ body: (UnsafePointer<qconv_codebook>) -> Result) -> Result {
+    /// The codebook as the kernels want it.
+    package func withCodebook<Result>(_ body: (UnsafePointer<qconv_codebook>) -> Result) -> Result {
         switch self {
         case .nf4: withUnsafePointer(to: qconv_nf4, body)
         case .fp4: withUnsafePointer(to: qconv_fp4, body)

@@ -10,11 +10,11 @@ extension ErrorSums {
     ///   - base: The base values b (a conversion's input).
     ///   - update: The update d that was to be added; `nil` for none.
     ///   - written: The values w as a reader of the output will decode them.
-    public init(
-        base: UnsafePointer<Float>, update: UnsafePointer<Float>?, written: UnsafePointer<Float>, count: Int
-    ) {
+    public init(base: MeasuredElements, update: UnsafePointer<Float>?, written: MeasuredElements, count: Int) {
         var sums = qconv_error_sums()
-        qconv_sum_errors(base, update, written, count, &sums)
+        base.withKernelForm { base in
+            written.withKernelForm { written in qconv_sum_errors(base, update, written, count, &sums) }
+        }
         self.init()
         self.count = count
         squaredError = sums.squared_error
@@ -27,5 +27,12 @@ extension ErrorSums {
         maxAbsError = sums.max_abs_error
         nonFiniteExact = Int(sums.non_finite_exact)
         nonFiniteWritten = Int(sums.non_finite_written)
+    }
+
+    /// The sums over `count` elements that are decoded on both sides.
+    public init(
+        base: UnsafePointer<Float>, update: UnsafePointer<Float>?, written: UnsafePointer<Float>, count: Int
+    ) {
+        self.init(base: .values(base), update: update, written: .values(written), count: count)
     }
 }

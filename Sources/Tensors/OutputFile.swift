@@ -1,4 +1,5 @@
 import CFileCalls
+import Synchronization
 import SystemPackage
 
 #if canImport(Darwin)
@@ -13,6 +14,11 @@ import Glibc
 public final class OutputFile: Sendable {
     public let path: FilePath
     private let descriptor: FileDescriptor
+    /// Bytes written so far, in whatever order.
+    private let written = Atomic(0)
+
+    /// After so many bytes the disk is told to begin, so that ``sync()`` finds little left to wait for.
+    private static let writebackStep = 8 << 20
 
     /// Creates a file, which must not exist yet.
     public init(creating path: FilePath) throws(FileError) {
@@ -56,6 +62,11 @@ public final class OutputFile: Sendable {
             } catch {
                 throw FileError(.write, path, (error as? Errno) ?? .ioError)
             }
+        }
+        let total = written.add(bytes.count, ordering: .relaxed)
+        if total.oldValue / OutputFile.writebackStep != total.newValue / OutputFile.writebackStep {
+            // Only a hint: what fails here fails again in sync().
+            _ = file_start_writeback(descriptor.rawValue)
         }
     }
 

@@ -1,5 +1,6 @@
 import Checkpoints
 import LosslessJSON
+import SampleModels
 import SystemPackage
 import Tensors
 import Testing

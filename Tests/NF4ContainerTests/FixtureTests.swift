@@ -1,6 +1,7 @@
 import Checkpoints
 import Foundation
 import Quantization
+import SampleModels
 import SystemPackage
 import Tensors
 import Testing

@@ -1,4 +1,5 @@
 import Checkpoints
+import SampleModels
 import SystemPackage
 import Tensors
 import Testing

@@ -1,4 +1,5 @@
 import Checkpoints
+import SampleModels
 import Testing
 
 @Suite struct HuffmanDeflateTests {

@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import SampleModels
 import SystemPackage
 import Tensors
 import Testing

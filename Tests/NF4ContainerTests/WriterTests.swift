@@ -1,5 +1,6 @@
 import Checkpoints
 import Dispatch
+import SampleModels
 import Synchronization
 import SystemPackage
 import Tensors

@@ -75,7 +75,7 @@ import Testing
         (#"{"op": "attach-adapter", "path": "a", "weight": "1"}"#, "it must be a number"),
         (#"{"op": "attach-adapter", "path": ""}"#, "it must be a non-empty string"),
         (#"{"op": "cast"}"#, #"it must be "bf16", "f16" or "f32""#),
-        (#"{"op": "save", "path": "a", "format": "gguf"}"#, #"it must be "safetensors", "bitsandbytes" or "nf4""#),
+        (#"{"op": "save", "path": "a", "format": "gguf"}"#, #""nf4" or "patch""#),
         (#"{"op": "save", "path": "a", "max_shard_size": "5 parsecs"}"#, "max_shard_size"),
         (#"{"op": "save", "path": "a", "max_shard_size": 0}"#, "it must be a size"),
     ])

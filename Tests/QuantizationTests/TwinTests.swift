@@ -59,6 +59,60 @@ extension KernelTests {
             }
         }
 
+        /// Division by corrected reciprocals must not show, wherever in the range of float32 it takes place.
+        @Test(arguments: QuantType.allCases)
+        func mergesOfAnyMagnitude(quantType: QuantType) {
+            var random = SplitMix(seed: 11)
+            for round in 0..<200 {
+                let codes = random.bytes(128)
+                let scales = (0..<4).map { _ in anyFloat(near: round % 4, &random) }
+                let update = (0..<256).map { index in
+                    round % 3 == 0 ? anyFloat(near: 3, &random) : scales[index / 64] * anyFloat(near: 0, &random)
+                }
+                for rule in Self.rules {
+                    let twin = Twin.requantize(
+                        codes, absmax: scales, update: update, blocksize: 64, quantType: quantType, rounding: rule,
+                        firstIndex: 64)
+                    KernelTests.withEachInstructionSet { set in
+                        let merged = requantize(
+                            codes, absmax: scales, update: update, blocksize: 64, quantType: quantType,
+                            rounding: rule, firstIndex: 64)
+                        #expect(differences(merged, twin).isEmpty, "round \(round), \(set)")
+                    }
+                }
+            }
+        }
+
+        /// A float of either sign: about 2^±2, 2^±20 or 2^±70, or any bit pattern.
+        private func anyFloat(near range: Int, _ random: inout SplitMix) -> Float {
+            let spread = [2, 20, 70, 0][range]
+            guard spread > 0 else { return Float(bitPattern: UInt32.random(in: 0...(.max), using: &random)) }
+            let exponent = Float.Exponent(Int.random(in: -spread...spread, using: &random))
+            return Float(
+                sign: Bool.random(using: &random) ? .plus : .minus, exponent: exponent,
+                significand: Float.random(in: 1..<2, using: &random))
+        }
+
+        @Test(arguments: [DType.bf16, .f16], [32, 64, 4096])
+        func scalesOfStoredElements(dtype: DType, blocksize: Int) {
+            var random = SplitMix(seed: 12)
+            for count in Self.counts {
+                for stored in [encode(random.values(count, sigma: 0.02), as: dtype), random.bytes(2 * count)] {
+                    let twin = Twin.absmax(decode(dtype, stored), blocksize: blocksize)
+                    KernelTests.withEachInstructionSet { set in
+                        let scales = filled(twin.count, with: Float.zero) { scales in
+                            stored.withUnsafeBytes { bytes in
+                                guard let source = bytes.baseAddress else { return }
+                                BlockQuantizer.absmax(
+                                    dtype, source, count: count, blocksize: blocksize, into: scales)
+                            }
+                        }
+                        #expect(equalOrBothNaN(scales, twin), "\(count) elements, \(set)")
+                    }
+                }
+            }
+        }
+
         @Test func scales() {
             var random = SplitMix(seed: 4)
             for count in [0, 1, 255, 256, 257, 700, 1024] {
@@ -107,6 +161,43 @@ extension KernelTests {
                         let sums = errors(base: base, update: optionalUpdate, written: written)
                         #expect(sums == twin, "\(set)")
                     }
+                }
+            }
+        }
+
+        /// What is decoded on the way gives the sums of what was decoded before.
+        @Test(arguments: [(64, 64), (32, 4096), (2048, 128)])
+        func errorSumsOfCodes(blocksize: Int, otherBlocksize: Int) {
+            var random = SplitMix(seed: 13)
+            for count in Self.counts + [3000] {
+                guard count > 0 else { continue }
+                let codes = random.bytes((count + 1) / 2)
+                let otherCodes = random.bytes((count + 1) / 2)
+                let scales = random.values(count / blocksize + 1, sigma: 0.1)
+                let otherScales = random.values(count / otherBlocksize + 1, sigma: 0.1)
+                let update = random.values(count, sigma: 0.01)
+                let base = Twin.dequantize(codes, absmax: scales, count: count, blocksize: blocksize, quantType: .nf4)
+                let written = Twin.dequantize(
+                    otherCodes, absmax: otherScales, count: count, blocksize: otherBlocksize, quantType: .fp4)
+                let twin = Twin.errorSums(base: base, update: update, written: written)
+                KernelTests.withEachInstructionSet { set in
+                    let sums = codes.withUnsafeBufferPointer { codes in
+                        otherCodes.withUnsafeBufferPointer { otherCodes in
+                            scales.withUnsafeBufferPointer { scales in
+                                otherScales.withUnsafeBufferPointer { otherScales in
+                                    ErrorSums(
+                                        base: .codes(
+                                            codes.baseAddress!, absmax: scales.baseAddress!, blocksize: blocksize,
+                                            quantType: .nf4),
+                                        update: update,
+                                        written: .codes(
+                                            otherCodes.baseAddress!, absmax: otherScales.baseAddress!,
+                                            blocksize: otherBlocksize, quantType: .fp4), count: count)
+                                }
+                            }
+                        }
+                    }
+                    #expect(sums == twin, "\(count) elements, \(set)")
                 }
             }
         }

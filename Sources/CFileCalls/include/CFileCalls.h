@@ -9,6 +9,9 @@
 /// Reserves disk space for the first `size` bytes of a file, without changing its size where that is possible.
 int file_reserve(int descriptor, int64_t size);
 
+/// Starts writing what is not on the disk yet, and does not wait for it.
+int file_start_writeback(int descriptor);
+
 /// Renames, unless something stands at `destination`: then EEXIST.
 int file_rename_to_new(const char *source, const char *destination);
 

@@ -54,7 +54,13 @@ public struct ModelDirectory: Sendable {
     private static func openContainer(_ path: FilePath) throws -> NF4ContainerReader? {
         guard FileSystem.kind(of: path) == .file else { return nil }
         let file = try InputFile(path: path)
-        guard NF4ContainerReader.recognizes(try file.bytes(0..<min(file.size, 8))) else { return nil }
+        let firstBytes = try file.bytes(0..<min(file.size, 8))
+        guard !PatchReader.recognizes(firstBytes) else {
+            throw CheckpointError.notACheckpoint(
+                path: path, found: "is a patch, which leads from one model to another",
+                wayOut: "make the model first: qconv patch apply BASE \(path) DIRECTORY")
+        }
+        guard NF4ContainerReader.recognizes(firstBytes) else { return nil }
         return try NF4ContainerReader(path: path)
     }
 
@@ -79,17 +85,22 @@ public struct ModelDirectory: Sendable {
         container?.sideFiles ?? storedSideFiles.map(\.name.string)
     }
 
+    /// The side files as they are.
+    ///
+    /// - Throws: ``CheckpointError`` or ``Tensors/FileError`` when those inside a container cannot be read.
+    func storedFiles() throws -> [SideFile] {
+        guard let container else { return storedSideFiles }
+        return try container.sideFiles.map { name in
+            SideFile(name: FilePath(name), content: .bytes(try container.sideFile(name) ?? []))
+        }
+    }
+
     /// The side files of an output: the input's, with another config.json.
     ///
     /// - Parameter config: The output's config.json; `nil` for none.
-    /// - Throws: ``CheckpointError`` or ``Tensors/FileError`` when those inside a container cannot be read.
+    /// - Throws: as ``storedFiles()``.
     public func sideFiles(config: ModelConfig?) throws -> [SideFile] {
-        var files = storedSideFiles
-        if let container {
-            files = try container.sideFiles.map { name in
-                SideFile(name: FilePath(name), content: .bytes(try container.sideFile(name) ?? []))
-            }
-        }
+        var files = try storedFiles()
         files.removeAll { $0.name == FilePath(ModelFiles.config) }
         if let config { files.insert(SideFile(name: ModelFiles.config, content: .bytes(config.bytes)), at: 0) }
         return files

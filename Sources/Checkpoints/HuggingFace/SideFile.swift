@@ -22,13 +22,19 @@ public struct SideFile: Hashable, Sendable {
         self.init(name: FilePath(name), content: content)
     }
 
+    /// All bytes of the file.
+    func bytes() throws(FileError) -> [UInt8] {
+        switch content {
+        case .bytes(let bytes): return bytes
+        case .copy(let source):
+            let input = try InputFile(path: source)
+            return try input.bytes(0..<input.size)
+        }
+    }
+
     /// Writes the file into a directory and syncs it.
     func write(to directory: FilePath) throws(FileError) {
-        var parent = directory
-        for component in name.components.dropLast() {
-            parent.append(component)
-            if FileSystem.kind(of: parent) == nil { try FileSystem.createDirectory(parent) }
-        }
+        let parent = try FileSystem.createParents(of: name, in: directory)
         let file = try OutputFile(creating: directory.appending(name.components))
         switch content {
         case .bytes(let bytes): try file.write(bytes, at: 0)

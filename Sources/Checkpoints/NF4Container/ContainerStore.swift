@@ -38,14 +38,10 @@ final class ContainerStore: Sendable {
     ) throws(NF4ContainerProblem) -> ContainerIndex {
         // The header has been checked: both fit the file, and the size is bounded.
         let start = Int(header.indexOffset)
-        guard let stored = try? file.bytes(start..<file.size), Zlib.crc32(stored) == header.indexChecksum else {
-            throw .damagedIndex
-        }
-        var bytes = [UInt8](repeating: 0, count: Int(header.indexSize))
-        let isWhole = stored.withUnsafeBytes { stored in
-            bytes.withUnsafeMutableBytes { Zlib.inflate(stored, into: $0) }
-        }
-        guard isWhole else { throw .damagedIndex }
+        guard
+            let bytes = DeflatedIndex.read(
+                file, from: start, checksum: header.indexChecksum, size: Int(header.indexSize))
+        else { throw .damagedIndex }
         let index = try ContainerIndex(bytes, aligned: header.isAligned, dataEnd: start)
         guard header.hasAdapters == !index.adapters.isEmpty else {
             throw .invalidIndex(reason: "header and index disagree about adapters")

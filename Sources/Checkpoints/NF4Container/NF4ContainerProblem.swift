@@ -62,15 +62,25 @@ extension NF4ContainerProblem: CustomStringConvertible {
         case .unsupportedVersion(let version):
             "is an NF4 container of format version \(version), and this program reads version \(NF4ContainerFormat.version); use a newer one"
         case .unsupportedFeatures(let bits):
-            "needs features that this program does not know (numbers \(bits.map(String.init).joined(separator: ", "))); use a newer one"
-        case .wrongLength(let expected, let found):
-            UInt64(found) < expected
-                ? "is cut off: \(found) of \(expected) bytes are there; copy or download it again"
-                : "has \(found) bytes and should have \(expected); copy or download it again"
+            FileProblemText.unknownFeatures(bits)
+        case .wrongLength(let expected, let found): FileProblemText.wrongLength(expected: expected, found: found)
         case .impossibleIndex(let reason): "the header is wrong about the index: \(reason)"
         case .damagedIndex: "the index is damaged (its checksum is wrong, or it does not decompress)"
         case .invalidIndex(let reason): "the index is invalid: \(reason)"
         case .damagedData(let damage): damage.description
         }
+    }
+}
+
+/// What formats of our own say of their files alike.
+enum FileProblemText {
+    static func unknownFeatures(_ bits: [Int]) -> String {
+        "needs features that this program does not know (numbers \(bits.map(String.init).joined(separator: ", "))); use a newer one"
+    }
+
+    static func wrongLength(expected: UInt64, found: Int) -> String {
+        UInt64(found) < expected
+            ? "is cut off: \(found) of \(expected) bytes are there; copy or download it again"
+            : "has \(found) bytes and should have \(expected); copy or download it again"
     }
 }

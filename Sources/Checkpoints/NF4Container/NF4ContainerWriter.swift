@@ -79,16 +79,10 @@ public final class NF4ContainerWriter: CheckpointWriter {
         self.compression = compression
         self.sideFiles = sideFiles
         output = try StagedOutput(destination: destination, kind: .file, force: force)
-        do {
-            file = try OutputFile(creating: output.path)
-            let spill = try SpillFile(path: output.path.removingLastComponent().appending("waiting"))
-            let pool = HoldingPool(limit: memoryLimit, spill: spill)
-            assembler = ChunkAssembler(pool: pool)
-            sequencer = ChunkSequencer(file: file, pool: pool)
-        } catch {
-            output.abandon()
-            throw error
-        }
+        let chunked = try ChunkedFile(output, memoryLimit: memoryLimit)
+        file = chunked.file
+        assembler = chunked.assembler
+        sequencer = chunked.sequencer
     }
 
     /// Elements of a tensor that are compressed together.
@@ -232,14 +226,7 @@ public final class NF4ContainerWriter: CheckpointWriter {
 
     /// Side files, then the provenance if there is one.
     private func byteStrings(_ provenance: JSONValue?) throws -> (sideFiles: [ByteString], provenance: ByteString?) {
-        let files = try sideFiles.map { file in
-            switch file.content {
-            case .bytes(let bytes): return ByteString(name: file.name.string, bytes: bytes)
-            case .copy(let source):
-                let input = try InputFile(path: source)
-                return ByteString(name: file.name.string, bytes: try input.bytes(0..<input.size))
-            }
-        }
+        let files = try sideFiles.map { ByteString(name: $0.name.string, bytes: try $0.bytes()) }
         let provenance = provenance.map { ByteString(name: "", bytes: Array($0.serialized().utf8)) }
         for string in files + (provenance.map { [$0] } ?? [])
         where string.bytes.count > NF4ContainerFormat.maximumSideFileSize {

@@ -132,6 +132,17 @@ package enum FileSystem {
         }
     }
 
+    /// Makes the directories between `directory` and a file below it; answers the one that is to hold the file.
+    @discardableResult
+    static func createParents(of name: FilePath, in directory: FilePath) throws(FileError) -> FilePath {
+        var parent = directory
+        for component in name.components.dropLast() {
+            parent.append(component)
+            if kind(of: parent) == nil { try createDirectory(parent) }
+        }
+        return parent
+    }
+
     /// Removes a file or a directory with all that is in it, without following links. What is gone already is no error.
     package static func remove(_ path: FilePath) throws(FileError) {
         guard let kind = kind(of: path, followingLinks: false) else { return }

@@ -78,6 +78,9 @@ public final class SafetensorsFile: Sendable {
         return try mapped.withUnsafeBytes(entry.range, body)
     }
 
+    /// The header's JSON as it stands in the file, without its length field and with its padding.
+    package func header() throws -> [UInt8] { try SafetensorsFile.headerBytes(file) }
+
     /// The header without its length field. Nothing is allocated before the length is known to be plausible.
     private static func headerBytes(_ file: InputFile) throws -> [UInt8] {
         func invalid(_ problem: SafetensorsProblem) -> CheckpointError {

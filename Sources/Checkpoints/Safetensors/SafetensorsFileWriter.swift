@@ -19,7 +19,8 @@ final class SafetensorsFileWriter: Sendable {
         let piece: Int
     }
 
-    let path: FilePath
+    /// The file's name in its directory.
+    let name: String
     let pending: [Pending]
     private let pieces: [SafetensorsPiece]
     private let constants: [(piece: Int, bytes: [UInt8])]
@@ -30,10 +31,10 @@ final class SafetensorsFileWriter: Sendable {
     /// Lays out a file; nothing is written yet.
     ///
     /// - Parameter tensors: Indices of tensors with their pieces.
-    init(path: FilePath, tensors: [(index: Int, pieces: [PlannedPiece])], metadata: [String: String])
+    init(name: String, tensors: [(index: Int, pieces: [PlannedPiece])], metadata: [String: String])
         throws(CheckpointError)
     {
-        self.path = path
+        self.name = name
         self.metadata = metadata
         pieces = tensors.flatMap { $0.pieces.map(\.piece) }
         layout = try SafetensorsLayout(pieces: pieces, metadata: metadata)
@@ -64,11 +65,13 @@ final class SafetensorsFileWriter: Sendable {
     var expectedBytes: Int { locations.values.reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.byteCount } } }
     /// The names of everything in the file.
     var pieceNames: [String] { pieces.map(\.name) }
+    /// The pieces that are known from the start.
+    var constantPieces: [(name: String, bytes: [UInt8])] { constants.map { (pieces[$0.piece].name, $0.bytes) } }
 
     func location(of part: TensorPart, ofTensor tensor: Int) -> Location? { locations[tensor]?[part] }
 
     /// Creates the file with its full size, the header and what is known.
-    func start() throws(FileError) -> OutputFile {
+    func start(at path: FilePath) throws(FileError) -> OutputFile {
         let file = try OutputFile(creating: path)
         try file.preallocate(layout.fileSize)
         try file.write(layout.header, at: 0)
@@ -76,19 +79,29 @@ final class SafetensorsFileWriter: Sendable {
         return file
     }
 
+    /// The file's layout once the quant states that waited are known.
+    func finalLayout(_ quantStates: [Int: [UInt8]]) throws(CheckpointError) -> SafetensorsLayout {
+        guard !quantStates.isEmpty else { return layout }
+        var exact = pieces
+        for (piece, bytes) in quantStates {
+            exact[piece].shape = [bytes.count]
+            exact[piece].byteCount = bytes.count
+        }
+        return try SafetensorsLayout(pieces: exact, metadata: metadata, headerSize: layout.header.count)
+    }
+
+    /// The names of quant states that waited, with their bytes.
+    func pieces(_ quantStates: [Int: [UInt8]]) -> [(name: String, bytes: [UInt8])] {
+        quantStates.map { (pieces[$0.key].name, $0.value) }
+    }
+
     /// Adds the quant states that waited, and syncs.
     ///
     /// - Parameter quantStates: by piece, one for each of ``pending``.
     /// - Returns: bytes of data in the file, without its header.
     func complete(_ file: OutputFile, quantStates: [Int: [UInt8]]) throws -> Int {
-        var layout = layout
+        let layout = try finalLayout(quantStates)
         if !quantStates.isEmpty {
-            var exact = pieces
-            for (piece, bytes) in quantStates {
-                exact[piece].shape = [bytes.count]
-                exact[piece].byteCount = bytes.count
-            }
-            layout = try SafetensorsLayout(pieces: exact, metadata: metadata, headerSize: layout.header.count)
             try file.write(layout.header, at: 0)
             for (piece, bytes) in quantStates { try file.write(bytes, at: layout.offsets[piece]) }
             try file.resize(to: layout.fileSize)

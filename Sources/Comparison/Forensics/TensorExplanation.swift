@@ -33,9 +33,12 @@ public struct TensorExplanation: Hashable, Sendable {
     public var elements: Int { (base ?? merged)?.elementCount ?? 0 }
 
     /// The scaling that the configuration says.
+    // Inlined, this and the next trip Swift 6.3.1's optimizer (CopyPropagation) over the module that they borrow.
+    @inline(never)
     public var configuredScaling: Double? { module?.scaling }
 
     /// The scaling that was applied to the module's own update.
+    @inline(never)
     public var appliedScaling: Double? {
         guard let module, let fit else { return nil }
         return fit.ratio * module.scaling

@@ -46,6 +46,16 @@ typedef enum {
     QCONV_F8E5M2FNUZ,
 } qconv_float_type;
 
+// Elements as sum_errors takes them: float32 values, or where `values` is NULL the codes that stand for them, which are decoded
+// on the way.
+typedef struct {
+    const float *values;
+    const uint8_t *codes;
+    const float *absmax;
+    size_t blocksize;
+    const qconv_codebook *codebook;
+} qconv_elements;
+
 // Sums for error figures; see ErrorSums.swift for what each means.
 typedef struct {
     double squared_error, squared_exact, squared_written, written_dot_exact;
@@ -76,6 +86,10 @@ typedef struct {
     /* max |x| of every block; NaN if the block has one; at least 1e-38 for a short last block. */                      \
     KERNEL(void, absmax, (const float *values, size_t count, size_t blocksize, float *absmax),                          \
            (values, count, blocksize, absmax))                                                                          \
+    /* The same for QCONV_F16 or QCONV_BF16 elements. */                                                                 \
+    KERNEL(void, absmax_16,                                                                                             \
+           (qconv_float_type type, const void *source, size_t count, size_t blocksize, float *absmax),                  \
+           (type, source, count, blocksize, absmax))                                                                    \
     KERNEL(void, quantize_nearest,                                                                                      \
            (const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,   \
             uint8_t *codes),                                                                                            \
@@ -98,11 +112,11 @@ typedef struct {
             const qconv_codebook *codebook, uint64_t key, uint64_t first_index, uint8_t *codes),                        \
            (base_codes, absmax, update, count, blocksize, codebook, key, first_index, codes))                           \
     KERNEL(size_t, changed_codes, (const uint8_t *a, const uint8_t *b, size_t count), (a, b, count))                    \
-    /* thresholds: 255 ascending grid indices; code = how many of them are at most the scale's grid index. */           \
+    /* codes_by_grid_index: 65536 entries. */                                                                           \
     KERNEL(void, quantize_scales,                                                                                       \
-           (const float *absmax, size_t count, float offset, const uint16_t *thresholds, uint8_t *codes,                \
+           (const float *absmax, size_t count, float offset, const uint8_t *codes_by_grid_index, uint8_t *codes,        \
             float *nested_absmax),                                                                                      \
-           (absmax, count, offset, thresholds, codes, nested_absmax))                                                   \
+           (absmax, count, offset, codes_by_grid_index, codes, nested_absmax))                                          \
     KERNEL(void, dequantize_scales,                                                                                     \
            (const uint8_t *codes, const float *nested_absmax, size_t count, size_t blocksize, float offset,             \
             const float *codebook, float *absmax),                                                                      \
@@ -115,7 +129,8 @@ typedef struct {
            (left, panels, rank, columns, scaling, first, count, accumulate, update))                                    \
     /* update may be NULL. */                                                                                           \
     KERNEL(void, sum_errors,                                                                                            \
-           (const float *base, const float *update, const float *written, size_t count, qconv_error_sums *sums),        \
+           (const qconv_elements *base, const float *update, const qconv_elements *written, size_t count,               \
+            qconv_error_sums *sums),                                                                                    \
            (base, update, written, count, sums))                                                                        \
     /* Adds |b - a|, rounded to float32, of elements that are finite on both sides to a histogram of                    \
        QCONV_MAGNITUDE_BUCKETS counters, and the counts to `counts`. */                                                 \

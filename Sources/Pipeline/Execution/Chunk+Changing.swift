@@ -6,18 +6,36 @@ extension Chunk {
     /// The elements as they are now, decoded to float32.
     var values: UnsafePointer<Float> {
         if !isDecoded {
-            switch encoding {
-            case .dense(let dtype):
-                FloatConversion.decode(dtype, parts.dense, count: count, into: working)
-            case .blockQuantized(let quantization):
-                BlockQuantizer.dequantize(
-                    parts.codes, absmax: parts.scales, count: count, blocksize: quantization.blocksize,
-                    quantType: quantization.quantType, into: working)
+            if isInput {
+                decodeBase()
+                current = base
+            } else {
+                decode(parts, encoding, into: working)
+                current = working
             }
-            current = working
             isDecoded = true
         }
         return UnsafePointer(current)
+    }
+
+    /// Whether the elements stand as they were loaded.
+    private var isInput: Bool { parts.dense == baseParts.dense && parts.codes == baseParts.codes }
+
+    private func decodeBase() {
+        guard !isBaseDecoded else { return }
+        decode(baseParts, input.encoding, into: base)
+        isBaseDecoded = true
+    }
+
+    private func decode(_ parts: ChunkParts, _ encoding: Encoding, into values: UnsafeMutablePointer<Float>) {
+        switch encoding {
+        case .dense(let dtype):
+            FloatConversion.decode(dtype, parts.dense, count: count, into: values)
+        case .blockQuantized(let quantization):
+            BlockQuantizer.dequantize(
+                parts.codes, absmax: parts.scales, count: count, blocksize: quantization.blocksize,
+                quantType: quantization.quantType, into: values)
+        }
     }
 
     /// The elements as they are now, in memory that the caller may change on the way to one of the `become` methods.
@@ -103,17 +121,36 @@ extension Chunk {
 
     /// The error sums of each granule: the elements as they are now against the input plus all updates merged so far.
     func errorSums() -> [ErrorSums] {
-        let written = values
-        return granules.map { granule in
-            if case .dense(.f64) = input.encoding {
-                return ErrorSums(
-                    base: base64 + granule.lowerBound, update: hasUpdate ? update + granule.lowerBound : nil,
+        let update = hasUpdate ? UnsafePointer(update) : nil
+        if case .dense(.f64) = input.encoding {
+            let written = values
+            return granules.map { granule in
+                ErrorSums(
+                    base: base64 + granule.lowerBound, update: update.map { $0 + granule.lowerBound },
                     written: written + granule.lowerBound, count: granule.count)
             }
-            return ErrorSums(
-                base: UnsafePointer(base + granule.lowerBound),
-                update: hasUpdate ? UnsafePointer(update + granule.lowerBound) : nil,
-                written: written + granule.lowerBound, count: granule.count)
+        }
+        let base = measuredBase
+        let written = isDecoded ? .values(UnsafePointer(current)) : undecoded(parts, encoding) ?? .values(values)
+        return granules.map { granule in
+            ErrorSums(
+                base: base.dropFirst(granule.lowerBound), update: update.map { $0 + granule.lowerBound },
+                written: written.dropFirst(granule.lowerBound), count: granule.count)
+        }
+    }
+
+    private var measuredBase: MeasuredElements {
+        if !isBaseDecoded, let codes = undecoded(baseParts, input.encoding) { return codes }
+        decodeBase()
+        return .values(UnsafePointer(base))
+    }
+
+    /// 4-bit elements, for what can do without decoding them to memory.
+    private func undecoded(_ parts: ChunkParts, _ encoding: Encoding) -> MeasuredElements? {
+        encoding.blockQuantization.map {
+            .codes(
+                UnsafePointer(parts.codes), absmax: UnsafePointer(parts.scales), blocksize: $0.blocksize,
+                quantType: $0.quantType)
         }
     }
 
@@ -126,15 +163,27 @@ extension Chunk {
             ? 0 : BlockQuantizer.changedCodes(baseParts.codes, parts.codes, count: count)
     }
 
-    /// The sum of the scales of each granule, and their number.
+    /// The sum of the scales that each granule of `values` has, and their number.
     func scaleSums(of values: UnsafePointer<Float>, blocksize: Int) -> [Observation] {
-        let scales = ownParts.scales
-        BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: scales)
-        return granules.map { granule in
+        BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: ownParts.scales)
+        return sumsOfOwnScales(blocksize: blocksize)
+    }
+
+    /// The same for the elements as they are now, which are not decoded if that can be spared.
+    func scaleSums(blocksize: Int) -> [Observation] {
+        guard isInput, !isBaseDecoded, case .dense(let dtype) = encoding, BlockQuantizer.hasAbsmax(of: dtype) else {
+            return scaleSums(of: values, blocksize: blocksize)
+        }
+        BlockQuantizer.absmax(dtype, parts.dense, count: count, blocksize: blocksize, into: ownParts.scales)
+        return sumsOfOwnScales(blocksize: blocksize)
+    }
+
+    private func sumsOfOwnScales(blocksize: Int) -> [Observation] {
+        granules.map { granule in
             let first = granule.lowerBound / blocksize
             let blocks = (granule.count + blocksize - 1) / blocksize
             var sum = 0.0
-            for block in first..<first + blocks { sum += Double(scales[block]) }
+            for block in first..<first + blocks { sum += Double(ownParts.scales[block]) }
             return .scales(sum: sum, count: blocks)
         }
     }

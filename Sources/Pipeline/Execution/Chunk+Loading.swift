@@ -3,7 +3,7 @@ import Quantization
 import Tensors
 
 extension Chunk {
-    /// Reads a range of a tensor and decodes it, for any number of branches.
+    /// Reads a range of a tensor, for any number of branches. Values are decoded when they are first asked for.
     func load(_ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int) throws {
         input = reader.tensors[index]
         self.range = range
@@ -16,7 +16,8 @@ extension Chunk {
                         start: baseParts.memory(of: part, input.encoding), count: bytes.count))
             }
         }
-        decodeBase()
+        isBaseDecoded = false
+        decodeScales()
     }
 
     /// Goes back to the elements as they were loaded, for the next branch.
@@ -29,23 +30,16 @@ extension Chunk {
         parts = baseParts
         hasUpdate = false
         current = base
-        isDecoded = true
+        isDecoded = false
     }
 
-    private func decodeBase() {
-        switch input.encoding {
-        case .dense(let dtype):
-            FloatConversion.decode(dtype, baseParts.dense, count: count, into: base)
-        case .blockQuantized(let quantization):
-            if let double = quantization.doubleQuantization {
-                DoubleQuantizer.dequantize(
-                    baseParts.scaleCodes, nestedAbsmax: baseParts.nestedScales,
-                    count: quantization.blockCount(elements: count), blocksize: double.blocksize,
-                    offset: double.offset ?? 0, codebook: double.codebook, into: baseParts.scales)
-            }
-            BlockQuantizer.dequantize(
-                baseParts.codes, absmax: baseParts.scales, count: count, blocksize: quantization.blocksize,
-                quantType: quantization.quantType, into: base)
+    private func decodeScales() {
+        guard let quantization = input.encoding.blockQuantization, let double = quantization.doubleQuantization else {
+            return
         }
+        DoubleQuantizer.dequantize(
+            baseParts.scaleCodes, nestedAbsmax: baseParts.nestedScales,
+            count: quantization.blockCount(elements: count), blocksize: double.blocksize, offset: double.offset ?? 0,
+            codebook: double.codebook, into: baseParts.scales)
     }
 }

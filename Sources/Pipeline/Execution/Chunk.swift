@@ -16,9 +16,10 @@ final class Chunk {
     var range = 0..<0
     /// Elements that are never separated, and the unit in which figures are added up.
     var granule = 1
-    /// The elements as the input has them, decoded to float32. This and the rest of the input stay as they are, for every
-    /// branch that the chunk goes through.
+    /// The elements as the input has them, decoded to float32; meaningful when ``isBaseDecoded``. This and the rest of the
+    /// input stay as they are, for every branch that the chunk goes through.
     let base: UnsafeMutablePointer<Float>
+    var isBaseDecoded = false
     let baseParts: ChunkParts
     /// How the elements are encoded now.
     var encoding = Encoding.dense(.f32)

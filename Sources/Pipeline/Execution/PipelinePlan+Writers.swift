@@ -29,6 +29,12 @@ extension PipelinePlan {
     ) throws -> any CheckpointWriter {
         let reader = model.input.reader
         let sideFiles = try model.input.sideFiles(config: configuration(of: output))
+        if output.format == .patch {
+            return try PatchWriter(
+                destination: output.spec.path, base: model.input, tensors: output.tensors, metadata: reader.metadata,
+                maximumShardSize: output.spec.maximumShardSize, sideFiles: sideFiles, memoryLimit: memoryLimit,
+                force: replacesOutputs)
+        }
         guard output.format == .nf4 else {
             return try SafetensorsCheckpointWriter(
                 destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata,

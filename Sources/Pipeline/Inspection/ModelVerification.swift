@@ -4,7 +4,7 @@ import SystemPackage
 import Tensors
 import Workers
 
-/// Checks that a model is whole: containers by the checksums of every chunk, safetensors files and directories by their
+/// Checks that a model is whole: containers and patches by the checksums of every chunk, safetensors files and directories by their
 /// headers, their index, the pieces of every 4-bit weight, and by reading every byte.
 public struct ModelVerification: Sendable {
     public let path: FilePath
@@ -29,25 +29,42 @@ public struct ModelVerification: Sendable {
     }
 
     private static func check(_ path: FilePath, threads: Int) throws -> (bytes: Int, damages: [String]) {
+        if try PatchReader.stands(at: path) {
+            let patch = try PatchReader(path: path)
+            return (
+                patch.fileSize,
+                try damages(count: patch.chunkCount, threads: threads) { number in
+                    try patch.verify(chunk: number).map { [$0.description] } ?? []
+                }
+            )
+        }
         let model = try ModelDirectory(path: path)
         let bytes = try model.reader.files.reduce(0) { $0 + (try InputFile(path: $1)).size }
         if let container = model.container {
-            return (bytes, try damages(in: container, threads: threads))
+            return (
+                bytes,
+                try damages(count: container.chunkCount, threads: threads) { number in
+                    try container.verify(chunk: number).map(\.description)
+                }
+            )
         }
         return (bytes, unreadableTensors(in: model.reader, threads: threads))
     }
 
-    private static func damages(in container: NF4ContainerReader, threads: Int) throws -> [String] {
+    /// What is damaged in chunks that can be checked one by one, in their order.
+    private static func damages(
+        count: Int, threads: Int, check: @escaping @Sendable (Int) throws -> [String]
+    ) throws -> [String] {
         let next = Atomic(0)
         let found = Mutex<[Int: [String]]>([:])
         let failure = Mutex<(any Error)?>(nil)
         runOnThreads(threads) { _ in
             while true {
                 let chunk = next.wrappingAdd(1, ordering: .relaxed).oldValue
-                guard chunk < container.chunkCount else { return }
+                guard chunk < count else { return }
                 do {
-                    let damages = try container.verify(chunk: chunk)
-                    if !damages.isEmpty { found.withLock { $0[chunk] = damages.map(\.description) } }
+                    let damages = try check(chunk)
+                    if !damages.isEmpty { found.withLock { $0[chunk] = damages } }
                 } catch {
                     failure.withLock { $0 = $0 ?? error }
                 }

@@ -15,7 +15,7 @@ extension PipelinePlan {
                 zip(model.outputs, resources.bytesWritten).map { output, bytes in
                     [
                         "path": .string(output.spec.path.string), "format": .string(output.format.rawValue),
-                        "bytes": .int(bytes),
+                        "bytes": output.format == .patch ? .null : .int(bytes),
                         "free_disk": DiskSpace.free(at: output.spec.path).map { .int($0) } ?? .null,
                     ]
                 }),
@@ -60,7 +60,8 @@ extension PipelinePlan {
         }
         for (output, bytes) in zip(model.outputs, resources.bytesWritten) {
             let free = DiskSpace.free(at: output.spec.path).map { "; \(NumberText.bytes($0)) free there" } ?? ""
-            lines.append("output  \(output.spec.path) (\(output.format.rawValue), \(NumberText.bytes(bytes))\(free))")
+            let size = output.format == .patch ? "as large as what changes" : NumberText.bytes(bytes)
+            lines.append("output  \(output.spec.path) (\(output.format.rawValue), \(size)\(free))")
         }
         lines.append(
             "takes   \(NumberText.bytes(resources.bytesRead)) to read, \(resources.threads) threads, \(NumberText.bytes(resources.peakMemory)) of memory for data"

@@ -30,6 +30,7 @@ extension PlannedModel {
 
     private func defaultFormat(_ spec: OutputSpec) -> OutputFormat {
         if spec.isContainer { return .nf4 }
+        if spec.isPatch { return .patch }
         return tensors.contains { $0.tensor.encoding.blockQuantization != nil } ? .bitsandbytes : .safetensors
     }
 
@@ -53,11 +54,12 @@ extension PlannedModel {
             throw PlanError(
                 place: place, problem: "the format bitsandbytes holds 4-bit tensors, and none is 4-bit here",
                 remedy: "use \"format\": \"safetensors\", or put \"quantize\" before it")
-        case .safetensors where spec.isContainer, .bitsandbytes where spec.isContainer:
+        case .safetensors where spec.isContainer, .bitsandbytes where spec.isContainer, .patch where spec.isContainer:
             throw PlanError(
                 place: place,
                 problem: "the path \(spec.path) is a container's, and the format \(format.rawValue) is none",
                 remedy: "use \"format\": \"nf4\", or a path that does not end in .nf4")
+        case .patch: try checkPatch(spec, place: place)
         case .nf4 where spec.path.extension == "safetensors":
             throw PlanError(
                 place: place, problem: "the path \(spec.path) is not a container's", remedy: "let it end in .nf4")
@@ -75,6 +77,32 @@ extension PlannedModel {
         }
     }
 
+    /// Refuses a patch that could not be, or that would hold most of the model.
+    private func checkPatch(_ spec: OutputSpec, place: String) throws(PlanError) {
+        guard spec.path.extension != "safetensors" else {
+            throw PlanError(
+                place: place, problem: "the path \(spec.path) is not a patch's", remedy: "let it end in .qpatch")
+        }
+        guard input.container == nil else {
+            throw PlanError(
+                place: place,
+                problem: "\(input.path) is a container, and a patch lies between checkpoints in safetensors",
+                remedy: "unpack it first: qconv convert \(input.path) DIRECTORY")
+        }
+        // Tensors that come from an adapter are not in the base either, but they are few and the patch holds them.
+        let strange = tensors.filter { !$0.tensor.isStored(as: sourceTensor(of: $0)) }
+        func bytes(_ tensors: [PlannedTensor]) -> Int { tensors.reduce(0) { $0 + $1.tensor.byteCount } }
+        guard bytes(strange) * 2 > bytes(tensors),
+            let first = strange.max(by: { $0.tensor.byteCount < $1.tensor.byteCount })
+        else { return }
+        let before = sourceTensor(of: first).encoding.label
+        throw PlanError(
+            place: place,
+            problem:
+                "a patch would be as large as the model: most of it, such as \"\(first.tensor.name)\", is stored in another way than in the input (\(before) there, \(first.tensor.encoding.label) here)",
+            remedy: "write the whole model, or keep the input's encoding (\"merge-in-4bit\" does)")
+    }
+
     /// transformers makes 4-bit modules of linear layers only; it cannot load other weights that are 4-bit.
     private mutating func warnIfNotLoadable(place: String) {
         let rule = QuantizableWeights(config: input.config)
@@ -85,5 +113,16 @@ extension PlannedModel {
         warnings.append(
             "\(place): transformers keeps weights such as \"\(first)\" dense and will not load \(names.count == 1 ? "it" : "these \(names.count)") in 4 bits"
         )
+    }
+}
+
+extension LogicalTensor {
+    /// Bytes of all parts.
+    fileprivate var byteCount: Int { parts.reduce(0) { $0 + $1.byteCount } }
+
+    /// Whether all parts are as large as another tensor's, so that only values can differ.
+    fileprivate func isStored(as other: LogicalTensor) -> Bool {
+        parts.count == other.parts.count
+            && zip(parts, other.parts).allSatisfy { $0.part == $1.part && $0.byteCount == $1.byteCount }
     }
 }

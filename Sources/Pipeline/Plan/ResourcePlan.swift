@@ -9,7 +9,8 @@ public struct ResourcePlan: Sendable {
     public let threads: Int
     /// Bytes of input tensor data that will be read once.
     public let bytesRead: Int
-    /// Bytes that each output will take, those of the first model first.
+    /// Bytes that each output will take, those of the first model first; 0 for a patch, whose size shows only when it is
+    /// made.
     public let bytesWritten: [Int]
     /// The most memory for data in flight: chunks, and the factors of open tensors, in bytes.
     public let peakMemory: Int
@@ -44,7 +45,7 @@ public struct ResourcePlan: Sendable {
         peakMemory = ResourcePlan.peakMemory(threads: threads, perThread: perThread, factorBytes: factorBytes)
         bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
         bytesWritten = models.flatMap(\.outputs).map { output in
-            output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
+            output.format == .patch ? 0 : output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
         }
     }
 

@@ -38,6 +38,7 @@ public struct ConversionRequest: Sendable {
 
     private func defaultFormat(isQuantized: Bool) -> OutputFormat {
         if output.extension == OutputFormat.nf4.rawValue { return .nf4 }
+        if output.extension == PatchReader.pathExtension { return .patch }
         return isQuantized && dtype == nil ? .bitsandbytes : .safetensors
     }
 
@@ -56,6 +57,10 @@ public struct ConversionRequest: Sendable {
         case .bitsandbytes:
             guard isQuantized else { return (hasAdapters ? [toDense] : []) + [["op": "quantize"]] }
             return hasAdapters ? [["op": "merge-in-4bit"]] : []
+        case .patch:
+            throw PlanError(
+                place: "--to", problem: "a patch says what steps have changed, and a conversion has none",
+                remedy: "use it as the output of a pipeline, or make one from two models: qconv patch create")
         case .nf4:
             guard dtype != nil else { return [] }
             return (isQuantized || hasAdapters ? [toDense] : []) + (cast.map { [$0] } ?? [])

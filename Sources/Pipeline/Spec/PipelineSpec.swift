@@ -118,7 +118,7 @@ public struct OutputSpec: Sendable {
     public let path: FilePath
     /// The path as it stands in the spec.
     public let pathInSpec: String
-    /// `nil`: nf4 when the path ends so; bitsandbytes when a tensor is 4-bit at that point; else safetensors.
+    /// `nil`: nf4 or patch when the path ends so; bitsandbytes when a tensor is 4-bit at that point; else safetensors.
     public let format: OutputFormat?
     /// The largest shard in bytes; `nil`: one file.
     public let maximumShardSize: Int?
@@ -132,17 +132,21 @@ public struct OutputSpec: Sendable {
     /// Whether the path says that it is to be a container.
     var isContainer: Bool { path.extension == OutputFormat.nf4.rawValue }
 
+    /// Whether the path says that it is to be a patch.
+    var isPatch: Bool { path.extension == PatchReader.pathExtension }
+
     static let keys: [SpecKey] = [
         SpecKey(
             "path", .string, required: true,
-            "A directory to make, or a file whose name ends in .safetensors or .nf4. Relative to the spec."),
+            "A directory to make, or a file whose name ends in .safetensors, .nf4 or .qpatch. Relative to the spec."),
         SpecKey(
             "format", .choice(OutputFormat.allCases.map(\.rawValue)),
-            "safetensors (dense tensors only), bitsandbytes (4-bit tensors as transformers stores them) or nf4 (one container file for everything, attached adapters included). Default: nf4 for a path that ends in .nf4, else what the tensors need."
+            "safetensors (dense tensors only), bitsandbytes (4-bit tensors as transformers stores them) nf4 (one container file for everything, attached adapters included) or patch (one file with what differs from the input, of which qconv patch apply makes the whole model). Default: nf4 for a path that ends in .nf4, patch for .qpatch, else what the tensors need."
         ),
         SpecKey(
             "max_shard_size", .size,
-            "The largest file, as in transformers: decimal units (\"5GB\", \"300MB\"), or MiB, GiB. Default: one file."),
+            "The largest file, as in transformers: decimal units (\"5GB\", \"300MB\"), or MiB, GiB. Of a patch: of the model that it makes. Default: one file."
+        ),
         SpecKey(
             "compression", .choice(NF4ContainerWriter.Compression.allCases.map(\.rawValue)),
             "Of a container: zlib (lossless and small), or none (aligned, for memory mapping). Default: zlib."),
@@ -162,6 +166,7 @@ public enum OutputFormat: String, CaseIterable, Sendable {
     case safetensors
     case bitsandbytes
     case nf4
+    case patch
 }
 
 /// Where reports go.

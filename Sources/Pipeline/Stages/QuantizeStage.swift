@@ -107,7 +107,7 @@ struct Quantize: TensorOperation {
     }
 
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] {
-        chunk.scaleSums(of: chunk.values, blocksize: encoding.blocksize)
+        chunk.scaleSums(blocksize: encoding.blocksize)
     }
 
     func roundingUsed(_ facts: OperationFacts) -> RoundingRule? { rounding }

@@ -4,17 +4,19 @@ import SystemPackage
 import Tensors
 
 /// A model with random contents, in memory: what tests write and compare with.
-struct SampleModel: Sendable {
-    var tensors: [LogicalTensor] = []
+package struct SampleModel: Sendable {
+    package var tensors: [LogicalTensor] = []
     /// The bytes of each tensor's parts.
-    var data: [[TensorPart: [UInt8]]] = []
-    var metadata: [String: String] = [:]
-    var sideFiles: [SideFile] = []
-    var adapters: [NF4ContainerAdapter] = []
-    var adapterData: [[[UInt8]]] = []
+    package var data: [[TensorPart: [UInt8]]] = []
+    package var metadata: [String: String] = [:]
+    package var sideFiles: [SideFile] = []
+    package var adapters: [NF4ContainerAdapter] = []
+    package var adapterData: [[[UInt8]]] = []
+
+    package init() {}
 
     /// Adds a tensor whose codes have the distribution of quantized weights and whose values look like floats.
-    mutating func add(_ tensor: LogicalTensor, _ generator: inout SeededGenerator) {
+    package mutating func add(_ tensor: LogicalTensor, _ generator: inout SeededGenerator) {
         tensors.append(tensor)
         var parts: [TensorPart: [UInt8]] = [:]
         for (part, byteCount) in tensor.parts {
@@ -27,7 +29,7 @@ struct SampleModel: Sendable {
         data.append(parts)
     }
 
-    static func quantized(
+    package static func quantized(
         _ name: String, _ shape: [Int], _ type: QuantType = .nf4, blocksize: Int = 64, double: Bool = true,
         dtype: DType = .bf16, storage: BitsAndBytesStorage? = nil
     ) -> LogicalTensor {
@@ -39,14 +41,14 @@ struct SampleModel: Sendable {
                     doubleQuantization: double ? DoubleQuantization(offset: 0.046_875) : nil, storage: storage)))
     }
 
-    static func dense(_ name: String, _ shape: [Int], _ dtype: DType) -> LogicalTensor {
+    package static func dense(_ name: String, _ shape: [Int], _ dtype: DType) -> LogicalTensor {
         LogicalTensor(name: name, shape: shape, encoding: .dense(dtype))
     }
 }
 
 extension SampleModel {
     /// A little of everything: both 4-bit types, all blocksizes, odd sizes, empty tensors, scalars, every dtype.
-    static func varied(seed: UInt64) -> SampleModel {
+    package static func varied(seed: UInt64) -> SampleModel {
         var generator = SeededGenerator(seed: seed)
         var model = SampleModel()
         for blocksize in BlockQuantization.validBlocksizes {
@@ -75,7 +77,7 @@ extension SampleModel {
     }
 
     /// Adds an adapter with two modules.
-    mutating func addAdapter(_ name: String, _ generator: inout SeededGenerator) {
+    package mutating func addAdapter(_ name: String, _ generator: inout SeededGenerator) {
         let tensors = [
             SampleModel.dense("base_model.model.q_proj.lora_A.weight", [8, 48], .f32),
             SampleModel.dense("base_model.model.q_proj.lora_B.weight", [64, 8], .f32),
@@ -105,17 +107,17 @@ extension SampleModel {
 
 extension SampleModel {
     /// A range of bytes that a writer gets in one call.
-    struct Piece: Sendable {
-        enum Target: Sendable {
+    package struct Piece: Sendable {
+        package enum Target: Sendable {
             case tensor(Int, TensorPart)
             case adapter(Int, tensor: Int)
         }
-        let target: Target
-        let range: Range<Int>
+        package let target: Target
+        package let range: Range<Int>
     }
 
     /// The model's bytes in pieces of at most `size`.
-    func pieces(size: Int) -> [Piece] {
+    package func pieces(size: Int) -> [Piece] {
         var pieces: [Piece] = []
         func cut(_ count: Int, _ target: Piece.Target) {
             for start in stride(from: 0, to: count, by: size) {
@@ -131,14 +133,9 @@ extension SampleModel {
         return pieces
     }
 
-    func write(_ piece: Piece, with writer: NF4ContainerWriter) throws {
+    package func write(_ piece: Piece, with writer: NF4ContainerWriter) throws {
         switch piece.target {
-        case .tensor(let tensor, let part):
-            try (data[tensor][part] ?? []).withUnsafeBytes {
-                try writer.write(
-                    UnsafeRawBufferPointer(rebasing: $0[piece.range]), part: part, ofTensor: tensor,
-                    at: piece.range.lowerBound)
-            }
+        case .tensor: try write([piece], to: writer)
         case .adapter(let adapter, let tensor):
             try adapterData[adapter][tensor].withUnsafeBytes {
                 try writer.writeAdapter(
@@ -148,7 +145,19 @@ extension SampleModel {
         }
     }
 
-    func writer(
+    /// Writes the tensors in the order of `pieces`, and no adapters.
+    package func write(_ pieces: [Piece], to writer: any CheckpointWriter) throws {
+        for piece in pieces {
+            guard case .tensor(let tensor, let part) = piece.target else { continue }
+            try (data[tensor][part] ?? []).withUnsafeBytes {
+                try writer.write(
+                    UnsafeRawBufferPointer(rebasing: $0[piece.range]), part: part, ofTensor: tensor,
+                    at: piece.range.lowerBound)
+            }
+        }
+    }
+
+    package func writer(
         _ path: FilePath, _ compression: NF4ContainerWriter.Compression = .zlib, memoryLimit: Int = 64 << 20,
         pieceSizeLog2: Int = 16
     ) throws -> NF4ContainerWriter {
@@ -158,7 +167,7 @@ extension SampleModel {
     }
 
     /// Writes the model in order.
-    func write(
+    package func write(
         to path: FilePath, _ compression: NF4ContainerWriter.Compression = .zlib, pieceSizeLog2: Int = 16
     ) throws {
         let writer = try writer(path, compression, pieceSizeLog2: pieceSizeLog2)
@@ -168,14 +177,14 @@ extension SampleModel {
 }
 
 extension CheckpointReader {
-    func bytes(_ part: TensorPart, ofTensor tensor: Int, _ range: Range<Int>) throws -> [UInt8] {
+    package func bytes(_ part: TensorPart, ofTensor tensor: Int, _ range: Range<Int>) throws -> [UInt8] {
         var bytes = [UInt8](repeating: 0xAA, count: range.count)
         try bytes.withUnsafeMutableBytes { try read(part, ofTensor: tensor, at: range.lowerBound, into: $0) }
         return bytes
     }
 
     /// All parts of a tensor.
-    func data(ofTensor tensor: Int) throws -> [TensorPart: [UInt8]] {
+    package func data(ofTensor tensor: Int) throws -> [TensorPart: [UInt8]] {
         var data: [TensorPart: [UInt8]] = [:]
         for (part, byteCount) in tensors[tensor].parts {
             data[part] = try bytes(part, ofTensor: tensor, 0..<byteCount)
@@ -186,24 +195,24 @@ extension CheckpointReader {
 
 extension SeededGenerator {
     /// A 4-bit code, most often one in the middle.
-    mutating func nibble() -> UInt8 { UInt8((0..<5).reduce(0) { sum, _ in sum + below(4) }) }
+    package mutating func nibble() -> UInt8 { UInt8((0..<5).reduce(0) { sum, _ in sum + below(4) }) }
 }
 
 /// A directory that is removed with its last reference.
-final class TemporaryDirectory: Sendable {
-    let path: FilePath
+package final class TemporaryDirectory: Sendable {
+    package let path: FilePath
 
-    init() throws {
-        let url = FileManager.default.temporaryDirectory.appending(path: "NF4ContainerTests-\(UUID())")
+    package init() throws {
+        let url = FileManager.default.temporaryDirectory.appending(path: "qconv-tests-\(UUID())")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         path = FilePath(url.path)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: path.string) }
 
-    func file(_ name: String) -> FilePath { path.appending(name) }
+    package func file(_ name: String) -> FilePath { path.appending(name) }
 }
 
-func contents(_ path: FilePath) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: path.string))) }
+package func contents(_ path: FilePath) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: path.string))) }
 
-func write(_ bytes: [UInt8], to path: FilePath) throws { try Data(bytes).write(to: URL(filePath: path.string)) }
+package func write(_ bytes: [UInt8], to path: FilePath) throws { try Data(bytes).write(to: URL(filePath: path.string)) }

@@ -1,8 +1,7 @@
 import Synchronization
-import Workers
 
 /// What the workers of a comparison share: the first failure, the wish to stop, and how far they are.
-final class Supervisor: Sendable {
+package final class Supervisor: Sendable {
     private let failure = Mutex<(any Error)?>(nil)
     private let hasFailed = Atomic<Bool>(false)
     private let done = Atomic<Int>(0)
@@ -10,13 +9,13 @@ final class Supervisor: Sendable {
     private let onProgress: @Sendable (Int) -> Void
 
     /// - Parameter onProgress: Told the bytes that have been read, from any thread.
-    init(isCancelled: @escaping @Sendable () -> Bool, onProgress: @escaping @Sendable (Int) -> Void) {
+    package init(isCancelled: @escaping @Sendable () -> Bool, onProgress: @escaping @Sendable (Int) -> Void) {
         self.isCancelled = isCancelled
         self.onProgress = onProgress
     }
 
     /// Whether a worker should take another job.
-    var shouldGoOn: Bool {
+    package var shouldGoOn: Bool {
         if hasFailed.load(ordering: .relaxed) { return false }
         guard isCancelled() else { return true }
         fail(Interrupted())
@@ -24,7 +23,7 @@ final class Supervisor: Sendable {
     }
 
     /// Does a job; when it throws, everybody stops.
-    func watch(_ job: () throws -> Void) {
+    package func watch(_ job: () throws -> Void) {
         do {
             try job()
         } catch {
@@ -33,12 +32,12 @@ final class Supervisor: Sendable {
     }
 
     /// Notes that bytes have been read.
-    func advance(by bytes: Int) {
+    package func advance(by bytes: Int) {
         onProgress(done.add(bytes, ordering: .relaxed).newValue)
     }
 
     /// Throws what went wrong first.
-    func checkFailure() throws {
+    package func checkFailure() throws {
         if let failure = failure.withLock({ $0 }) { throw failure }
     }
 

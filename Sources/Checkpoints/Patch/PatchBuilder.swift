@@ -1,0 +1,188 @@
+import Synchronization
+import SystemPackage
+import Tensors
+
+/// Collects the target's bytes, compares them with the base's and writes the patch.
+///
+/// Bytes may arrive in any order, in ranges of any size and from several threads; differences are coded on the threads that
+/// bring the last byte of a chunk, and the file is the same byte for byte.
+final class PatchBuilder: Sendable {
+    /// What was found out about a chunk.
+    private struct Facts {
+        var baseChecksums: [UInt32] = []
+        var targetChecksums: [UInt32] = []
+        /// SHA-256 of each member.
+        var baseDigests: [[UInt8]] = []
+        var targetDigests: [[UInt8]] = []
+    }
+
+    private let output: StagedOutput
+    private let file: OutputFile
+    private let assembler: ChunkAssembler
+    private let sequencer: ChunkSequencer
+    private let base: PatchSource
+    private let baseTree: PatchTree
+    private let facts = Mutex<[Int: Facts]>([:])
+
+    /// The items that are known from the start. Those of quant states may get other sizes later.
+    let items: PatchItems
+
+    /// Bytes that may wait in memory.
+    static let standardMemoryLimit = 64 << 20
+
+    /// Creates the staging file.
+    ///
+    /// - Parameters:
+    ///   - target: What is to be described. Its quant states may still change.
+    ///   - memoryLimit: Bytes that may wait in memory before a temporary file is used.
+    /// - Throws: ``CheckpointError``; ``Tensors/FileError``. Nothing is left behind then.
+    init(
+        destination: FilePath, base: PatchSource, baseTree: PatchTree, target: PatchTree, force: Bool,
+        memoryLimit: Int = standardMemoryLimit, pieceSizeLog2: Int
+    ) throws {
+        self.base = base
+        self.baseTree = baseTree
+        items = PatchItems(base: baseTree, target: target, pieceSizeLog2: pieceSizeLog2)
+        output = try StagedOutput(destination: destination, kind: .file, force: force)
+        let chunked = try ChunkedFile(output, memoryLimit: memoryLimit)
+        file = chunked.file
+        assembler = chunked.assembler
+        sequencer = chunked.sequencer
+    }
+
+    var isCommitted: Bool { output.isCommitted }
+    var destination: FilePath { output.destination }
+
+    func abandon() { output.abandon() }
+
+    /// Takes target bytes of a chunk. When they complete it, its difference is coded.
+    ///
+    /// - Parameter offset: The first byte, from the start of the chunk.
+    func add(_ bytes: UnsafeRawBufferPointer, toChunk chunk: Int, at offset: Int) throws {
+        let byteCount = items.byteCount(items.chunks[chunk])
+        if bytes.count == byteCount {
+            guard assembler.noteWhole(chunk) else { throw ChunkAssembler.writtenTwice }
+            return try complete(chunk, of: items, target: bytes)
+        }
+        if let whole = try assembler.add(bytes, toChunk: chunk, at: offset, of: byteCount) {
+            try whole.withBytes { try complete(chunk, of: items, target: $0) }
+        }
+    }
+
+    /// Codes the difference of a chunk.
+    ///
+    /// - Parameter target: Its bytes in the target; `nil` when only the base has them.
+    func complete(_ number: Int, of items: PatchItems, target: UnsafeRawBufferPointer?) throws {
+        let chunk = items.chunks[number]
+        let first = items.all[chunk.items[0]]
+        var facts = Facts()
+        let stream: [UInt8]
+        if first.presence == .targetOnly {
+            stream = PatchDifference.encode(base: nil, target: target, kind: first.kind)
+        } else {
+            stream = try withUnsafeTemporaryAllocation(byteCount: items.byteCount(chunk), alignment: 16) { buffer in
+                try base.pieces.read(chunk, of: items, into: buffer)
+                let bytes = UnsafeRawBufferPointer(buffer)
+                (facts.baseChecksums, facts.baseDigests) = items.fingerprints(chunk, bytes)
+                return PatchDifference.encode(base: bytes, target: target, kind: first.kind)
+            }
+        }
+        if let target {
+            (facts.targetChecksums, facts.targetDigests) =
+                stream.isEmpty
+                ? (facts.baseChecksums, facts.baseDigests) : items.fingerprints(chunk, target)
+        }
+        let found = facts
+        self.facts.withLock { $0[number] = found }
+        try sequencer.add(stream.isEmpty ? [] : [StreamEncoder.Encoded(method: .stored, bytes: stream)], chunk: number)
+    }
+
+    /// Writes the index and puts the patch in place.
+    ///
+    /// - Parameters:
+    ///   - target: The target's final description; all but quant states as at the start.
+    ///   - bytes: The target's bytes that have not been added: those of quant states, and any others that came early.
+    /// - Throws: ``CheckpointError/incomplete(path:written:expected:)`` when bytes are missing.
+    func commit(target: PatchTree, sideFiles: [PatchSideFile], quantState: (String) throws -> [UInt8]) throws {
+        let items = PatchItems(base: baseTree, target: target, pieceSizeLog2: items.pieceSizeLog2)
+        for number in items.chunks.indices where items.all[items.chunks[number].items[0]].presence == .baseOnly {
+            try complete(number, of: items, target: nil)
+        }
+        for number in items.earlyChunkCount..<items.chunks.count {
+            let chunk = items.chunks[number]
+            guard items.all[chunk.items[0]].presence != .baseOnly else { continue }
+            var bytes: [UInt8] = []
+            for item in chunk.items {
+                bytes += try quantState(items.all[item].name)[items.range(item, piece: chunk.piece)]
+            }
+            try bytes.withUnsafeBytes { try complete(number, of: items, target: $0) }
+        }
+        var index = PatchIndex(base: baseTree, target: target, pieceSizeLog2: items.pieceSizeLog2)
+        index.sideFiles = sideFiles
+        let streams = sequencer.streams
+        let facts = facts.withLock { $0 }
+        guard streams.count == items.chunks.count else {
+            let sizes = items.chunks.map(items.byteCount)
+            throw CheckpointError.incomplete(
+                path: output.destination, written: sizes.prefix(streams.count).reduce(0, +),
+                expected: sizes.reduce(0, +))
+        }
+        var digests: [PatchSide: [String: [[UInt8]]]] = [:]
+        for (number, chunk) in items.chunks.enumerated() {
+            guard let known = facts[number] else { continue }
+            let none = [UInt32](repeating: 0, count: chunk.items.count)
+            index.chunks.append(
+                PatchIndex.Chunk(
+                    baseChecksums: known.baseChecksums.isEmpty ? none : known.baseChecksums,
+                    targetChecksums: known.targetChecksums.isEmpty ? none : known.targetChecksums,
+                    storedSize: streams[number].first?.storedSize ?? 0, checksum: streams[number].first?.crc ?? 0))
+            for (position, name) in items.names(chunk).enumerated() {
+                if !known.baseDigests.isEmpty {
+                    digests[.base, default: [:]][name, default: []].append(known.baseDigests[position])
+                }
+                if !known.targetDigests.isEmpty {
+                    digests[.target, default: [:]][name, default: []].append(known.targetDigests[position])
+                }
+            }
+        }
+        index.baseDigest = PatchDigest.of(baseTree, pieces: digests[.base] ?? [:])
+        index.targetDigest = PatchDigest.of(target, pieces: digests[.target] ?? [:])
+        try write(index)
+        try file.sync()
+        try output.commit()
+    }
+
+    private func write(_ index: PatchIndex) throws {
+        let bytes = index.encoded()
+        guard bytes.count <= PatchFormat.maximumIndexSize, let stored = bytes.withUnsafeBytes({ Zlib.deflate($0) })
+        else {
+            throw CheckpointError.unwritable(
+                reason: "the headers and changed side files take \(bytes.count) bytes, more than a patch can hold")
+        }
+        var header = PatchHeader()
+        header.indexChecksum = Zlib.crc32(stored)
+        header.indexOffset = UInt64(
+            index.chunks.reduce(PatchFormat.headerSize) { $0 + $1.storedSize })
+        header.indexStoredSize = UInt64(stored.count)
+        header.indexSize = UInt64(bytes.count)
+        try file.write(stored, at: Int(header.indexOffset))
+        try file.write(header.encoded(), at: 0)
+    }
+}
+
+extension PatchItems {
+    /// CRC-32 and SHA-256 of each member of a chunk whose bytes lie one after the other.
+    func fingerprints(_ chunk: PatchChunk, _ bytes: UnsafeRawBufferPointer) -> ([UInt32], [[UInt8]]) {
+        var checksums: [UInt32] = []
+        var digests: [[UInt8]] = []
+        var position = 0
+        for item in chunk.items {
+            let count = range(item, piece: chunk.piece).count
+            let member = UnsafeRawBufferPointer(rebasing: bytes[position..<position + count])
+            checksums.append(Zlib.crc32(member))
+            digests.append(PatchDigest.of(member))
+            position += count
+        }
+        return (checksums, digests)
+    }
+}

@@ -1,0 +1,114 @@
+import LosslessJSON
+import OrderedCollections
+import Tensors
+
+/// The safetensors files of a checkpoint that is to be written, laid out: which tensor lies where, and what is known before
+/// any data.
+struct CheckpointFiles: Sendable {
+    let tensors: [LogicalTensor]
+    /// One a file.
+    let writers: [SafetensorsFileWriter]
+    /// For each tensor the index of its file.
+    let fileOfTensor: [Int]
+    /// For each tensor the names under which its parts are stored.
+    let pieceNames: [[TensorPart: String]]
+
+    /// - Parameters:
+    ///   - metadata: `__metadata__` of every file; `{"format": "pt"}`, which transformers wants, when empty.
+    ///   - maximumShardSize: The most bytes of tensors a file; a larger tensor gets a file of its own. `nil`: one file.
+    /// - Throws: ``CheckpointError/unwritable(reason:)`` when the tensors cannot be stored so.
+    init(tensors: [LogicalTensor], metadata: [String: String], maximumShardSize: Int?) throws(CheckpointError) {
+        let metadata = metadata.isEmpty ? ["format": "pt"] : metadata
+        var pieces: [[PlannedPiece]] = []
+        for tensor in tensors { pieces.append(try tensor.plannedPieces()) }
+        let plan = ShardPlan(
+            byteCounts: pieces.map { $0.reduce(0) { $0 + $1.piece.byteCount } }, maximumShardSize: maximumShardSize)
+        try CheckpointFiles.checkNames(pieces)
+        var writers: [SafetensorsFileWriter] = []
+        var fileOfTensor = [Int](repeating: 0, count: tensors.count)
+        for (name, shard) in zip(plan.fileNames, plan.shards) {
+            for tensor in shard { fileOfTensor[tensor] = writers.count }
+            writers.append(
+                try SafetensorsFileWriter(name: name, tensors: shard.map { ($0, pieces[$0]) }, metadata: metadata))
+        }
+        self.tensors = tensors
+        self.writers = writers
+        self.fileOfTensor = fileOfTensor
+        pieceNames = pieces.map { planned in
+            planned.reduce(into: [:]) { names, piece in
+                if case .part(let part) = piece.content { names[part] = piece.piece.name }
+            }
+        }
+    }
+
+    /// Refuses a mean of scales that says that they hold NaN or infinity.
+    func checkOffset(_ offset: Float, ofTensor tensor: Int) throws(CheckpointError) {
+        guard offset.isFinite else {
+            throw .unwritable(
+                reason:
+                    "tensor \"\(tensors[tensor].name)\": the mean of its scales is \(offset); it holds NaN or infinity")
+        }
+    }
+
+    /// For each file the quant states that waited for the mean of the scales, by piece.
+    func quantStates(offsets: [Int: Float]) throws(CheckpointError) -> [[Int: [UInt8]]] {
+        var all: [[Int: [UInt8]]] = []
+        for writer in writers {
+            var states: [Int: [UInt8]] = [:]
+            for pending in writer.pending {
+                states[pending.piece] = try quantState(ofTensor: pending.tensor, offset: offsets[pending.tensor])
+            }
+            all.append(states)
+        }
+        return all
+    }
+
+    private func quantState(ofTensor tensor: Int, offset: Float?) throws(CheckpointError) -> [UInt8] {
+        let description = tensors[tensor]
+        guard let offset, var quantization = description.encoding.blockQuantization,
+            quantization.doubleQuantization != nil
+        else {
+            throw .unwritable(reason: "tensor \"\(description.name)\": the mean of its scales was never told")
+        }
+        quantization.doubleQuantization?.offset = offset
+        return QuantState(quantization, shape: description.shape)?.encoded() ?? []
+    }
+
+    /// `model.safetensors.index.json` as transformers writes it; `nil` for a single file.
+    ///
+    /// - Parameter totalSize: Bytes of data in all files, without their headers.
+    func indexBytes(totalSize: Int) -> [UInt8]? {
+        guard writers.count > 1 else { return nil }
+        let pairs = writers.flatMap { writer in writer.pieceNames.map { ($0, JSONValue.string(writer.name)) } }
+        let sorted = pairs.sorted { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }
+        let index: JSONValue = [
+            "metadata": [
+                "total_parameters": .int(tensors.reduce(0) { $0 + $1.elementCount }), "total_size": .int(totalSize),
+            ],
+            "weight_map": .object(OrderedDictionary(uniqueKeysWithValues: sorted)),
+        ]
+        return Array((index.serialized(.pythonIndented) + "\n").utf8)
+    }
+
+    /// The files as they will stand on disk.
+    ///
+    /// - Parameter quantStates: Of ``quantStates(offsets:)``; `nil` while they are not known, which leaves them as large
+    ///   as they can become.
+    func tree(quantStates: [[Int: [UInt8]]]?) throws -> PatchTree {
+        PatchTree(
+            files: try writers.enumerated().map { index, writer in
+                let layout = try writer.finalLayout(quantStates?[index] ?? [:])
+                let json = Array(layout.header[8...])
+                let header = try SafetensorsHeader(json: json, fileSize: layout.fileSize)
+                return PatchTree.File(name: writer.name, header: json, entries: header.entries)
+            })
+    }
+
+    /// A tensor's pieces must not take another's name, in whatever shard that is.
+    private static func checkNames(_ pieces: [[PlannedPiece]]) throws(CheckpointError) {
+        var names: Set<String> = []
+        for piece in pieces.joined() where !names.insert(piece.piece.name).inserted {
+            throw .unwritable(reason: "two tensors would be named \"\(piece.piece.name)\"")
+        }
+    }
+}

@@ -1,0 +1,181 @@
+import Checkpoints
+import Foundation
+import SampleModels
+import SystemPackage
+import Tensors
+import Testing
+
+/// Thousands of damaged patches: each is refused, or makes what it should.
+@Suite struct CorruptionTests {
+    private struct Sample {
+        let directory: TemporaryDirectory
+        let bytes: [UInt8]
+        let expected: [String: Data]
+
+        init() throws {
+            directory = try TemporaryDirectory()
+            var generator = SeededGenerator(seed: 9)
+            var base = SampleModel()
+            base.add(SampleModel.quantized("layers.0.q_proj.weight", [9, 64]), &generator)
+            base.add(SampleModel.quantized("layers.0.o_proj.weight", [7, 33], .fp4, double: false), &generator)
+            base.add(SampleModel.dense("norm.weight", [64], .bf16), &generator)
+            base.add(SampleModel.dense("gone", [16], .f32), &generator)
+            base.add(SampleModel.dense("nothing", [0], .f32), &generator)
+            base.sideFiles = [
+                SideFile(name: "config.json", content: .bytes(Array("{\"a\": 1, \"b\": 1}".utf8))),
+                SideFile(name: "merges.txt", content: .bytes(Array("a b".utf8))),
+            ]
+            var target = base
+            for index in [1, 20, 21, 200] { target.data[0][.codes]?[index] &+= 0x11 }
+            target.data[1][.absmax]?[0] ^= 1
+            target.data[2][.values]?[7] ^= 1
+            target.tensors[3] = SampleModel.dense("new", [12], .f32)
+            target.data[3][.values] = generator.bytes(48)
+            target.sideFiles[0] = SideFile(name: "config.json", content: .bytes(Array("{\"a\": 2}".utf8)))
+            try base.write(to: directory.file("base"))
+            try target.write(to: directory.file("target"))
+            try PatchCreation(
+                base: ModelDirectory(path: directory.file("base")),
+                target: ModelDirectory(path: directory.file("target"))
+            ).write(to: directory.file("sound.qpatch"))
+            bytes = try contents(directory.file("sound.qpatch"))
+            expected = try files(in: directory.file("target"))
+        }
+
+        /// What a damaged patch makes; `nil` when it is refused.
+        func result(of damaged: [UInt8]) throws -> [String: Data]? {
+            let path = directory.file("damaged.qpatch")
+            try write(damaged, to: path)
+            do {
+                let reader = try PatchReader(path: path)
+                for chunk in 0..<reader.chunkCount where try reader.verify(chunk: chunk) != nil { return nil }
+                _ = (reader.changedTensors, reader.files(.base), reader.files(.target))
+                try PatchApplication(
+                    reader, to: ModelDirectory(path: directory.file("base")), making: .target
+                ).write(to: directory.file("out"), force: true, threads: 1)
+                return try files(in: directory.file("out"))
+            } catch is CheckpointError {
+                return nil
+            } catch is PatchMismatch {
+                return nil
+            }
+        }
+    }
+
+    @Test(arguments: 0..<6)
+    func randomDamageIsDetectedOrHarmless(round: Int) throws {
+        let sample = try Sample()
+        #expect(try sample.result(of: sample.bytes) == sample.expected)
+        var generator = SeededGenerator(seed: UInt64(round))
+        for _ in 0..<500 {
+            let damaged = sample.bytes.damaged(&generator)
+            if let result = try sample.result(of: damaged) { #expect(result == sample.expected) }
+        }
+    }
+
+    /// Sizes, names and checksums edited by somebody who mends the checksum of the index: such a patch may be valid, but it
+    /// never crashes, never leads outside the destination, and never makes something else than its digest says.
+    @Test(arguments: 0..<4)
+    func editedIndexesNeverCrash(round: Int) throws {
+        let sample = try Sample()
+        let parts = try PatchBytes(sample.bytes)
+        var generator = SeededGenerator(seed: 100 + UInt64(round))
+        var refused = 0
+        for _ in 0..<500 {
+            var edited = parts
+            for _ in 0...generator.below(3) {
+                let position = generator.below(edited.index.count)
+                switch generator.below(4) {
+                case 0: edited.index[position] = UInt8(generator.below(256))
+                case 1: edited.index[position] = 0xFF
+                case 2: edited.index.remove(at: position)
+                default: edited.index.insert(UInt8(generator.below(256)), at: position)
+                }
+            }
+            if try sample.result(of: edited.assembled()) == nil { refused += 1 }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: sample.directory.path.string).count <= 5)
+        }
+        #expect(refused > 400)
+    }
+
+    @Test func hugeSizesAreRefusedAtOnce() throws {
+        let sample = try Sample()
+        var header = PatchHeader()
+        header.indexOffset = 64
+        header.indexSize = .max
+        #expect(try sample.result(of: header.encoded()) == nil)
+        header.indexSize = 1 << 28
+        header.indexStoredSize = 0
+        #expect(try sample.result(of: header.encoded()) == nil)
+        header.indexOffset = .max
+        header.indexStoredSize = 2
+        #expect(try sample.result(of: header.encoded()) == nil)
+        // A weight of 2^60 bytes in a header that is valid as such.
+        var parts = try PatchBytes(sample.bytes)
+        let json = Array(
+            "{\"w\":{\"dtype\":\"U8\",\"shape\":[\(1 << 60)],\"data_offsets\":[0,\(1 << 60)]}}".utf8)
+        var index: [UInt8] = [20, 1, 1, 0x77]
+        index += PatchBytes.number(8 + json.count + 1 << 60) + [0] + PatchBytes.number(json.count) + json
+        parts.index = index + index.dropFirst() + [0] + [UInt8](repeating: 0, count: 100)
+        parts.data = []
+        #expect(try sample.result(of: parts.assembled()) == nil)
+    }
+}
+
+extension [UInt8] {
+    /// The bytes after an accident.
+    fileprivate func damaged(_ generator: inout SeededGenerator) -> [UInt8] {
+        var bytes = self
+        func range(_ generator: inout SeededGenerator) -> Range<Int> {
+            let start = generator.below(count)
+            return start..<Swift.min(count, start + generator.below(200) + 1)
+        }
+        switch generator.below(6) {
+        case 0: bytes[generator.below(count)] ^= 1 << UInt8(generator.below(8))
+        case 1: bytes[generator.below(64)] = UInt8(generator.below(256))
+        case 2: bytes.removeLast(generator.below(count) + 1)
+        case 3: bytes += generator.bytes(generator.below(100) + 1)
+        case 4: bytes.removeSubrange(range(&generator))
+        default: for index in range(&generator) { bytes[index] = UInt8(generator.below(256)) }
+        }
+        return bytes
+    }
+}
+
+/// A patch taken apart, to be put together again with checksums that fit.
+struct PatchBytes {
+    var data: [UInt8]
+    /// Not compressed.
+    var index: [UInt8]
+
+    init(_ bytes: [UInt8]) throws {
+        let header = try PatchHeader(Array(bytes.prefix(64)), fileSize: bytes.count)
+        data = Array(bytes[64..<Int(header.indexOffset)])
+        index = [UInt8](repeating: 0, count: Int(header.indexSize))
+        let stored = Array(bytes[Int(header.indexOffset)...])
+        let isWhole = stored.withUnsafeBytes { stored in
+            index.withUnsafeMutableBytes { Zlib.inflate(stored, into: $0) }
+        }
+        #expect(isWhole)
+    }
+
+    func assembled() -> [UInt8] {
+        let stored = index.withUnsafeBytes { Zlib.deflate($0) } ?? []
+        var header = PatchHeader()
+        header.indexOffset = UInt64(64 + data.count)
+        header.indexStoredSize = UInt64(stored.count)
+        header.indexSize = UInt64(index.count)
+        header.indexChecksum = Zlib.crc32(stored)
+        return header.encoded() + data + stored
+    }
+
+    static func number(_ value: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var rest = value
+        while rest >= 0x80 {
+            bytes.append(UInt8(rest & 0x7F) | 0x80)
+            rest >>= 7
+        }
+        return bytes + [UInt8(rest)]
+    }
+}
