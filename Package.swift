@@ -13,6 +13,7 @@ let package = Package(
         .library(name: "Quantization", targets: ["Quantization"]),
         .library(name: "Reports", targets: ["Reports"]),
         .library(name: "Comparison", targets: ["Comparison"]),
+        .library(name: "Lint", targets: ["Lint"]),
         .library(name: "Pipeline", targets: ["Pipeline"]),
     ],
     dependencies: [
@@ -62,6 +63,13 @@ let package = Package(
                 "Checkpoints", "Adapters", "Quantization", "Reports", "Tensors", "Kernels", "LosslessJSON", "Workers",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
+        // What is doubtful about an adapter.
+        .target(
+            name: "Lint",
+            dependencies: [
+                "Checkpoints", "Adapters", "Quantization", "Reports", "Tensors", "LosslessJSON", "Workers",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .target(
             name: "Pipeline",
             dependencies: [
@@ -72,7 +80,7 @@ let package = Package(
         .executableTarget(
             name: "qconv",
             dependencies: [
-                "Pipeline", "Comparison", "Workers",
+                "Pipeline", "Comparison", "Lint", "Workers",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(
@@ -116,6 +124,12 @@ let package = Package(
             name: "ComparisonTests",
             dependencies: [
                 "Comparison", "Checkpoints", "Reports", "Tensors", "LosslessJSON", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(
+            name: "LintTests",
+            dependencies: [
+                "Lint", "Adapters", "LosslessJSON", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "CommandLineTests", dependencies: ["qconv", "LosslessJSON", "Reports", "TestSupport"]),

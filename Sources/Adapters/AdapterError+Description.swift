@@ -27,10 +27,7 @@ extension AdapterError: CustomStringConvertible {
         case .invalidPattern(let file, let key, let pattern):
             "\(file): \(key): \"\(pattern)\" is not a regular expression that can be read; write the modules' names instead"
         case .unsupportedMethod(let file, let peftType):
-            """
-            \(file): peft_type is \(peftType); only LORA can be merged here, so \(FieldTreatment.mergeWithPEFT) \
-            (if PEFT can merge it)
-            """
+            "\(file): peft_type is \(peftType); \(PEFTMethod.wayOut(peftType))"
         case .unsupportedFields(let file, let fields):
             AdapterError.list(fields, "\(file): the adapter uses what cannot be merged here:") {
                 "\($0.key) is \($0.found) (\($0.feature)): \($0.wayOut)"
@@ -100,7 +97,20 @@ extension AdapterTensorProblem: CustomStringConvertible {
             without gathering its shards
             """
         case .shape(let tensor, let found):
-            "\(tensor): expected 2 dimensions, found \(found); LoRA on convolutions cannot be merged here"
+            "\(tensor): expected 2 dimensions, or 3 to 5 for a convolution, found \(found)"
+        case .groups(let module, let a, let b) where b > 0 && a.isMultiple(of: b):
+            """
+            \(module): belongs to a convolution with \(a / b) groups (lora_A has rank \(a), lora_B takes \(b) of it), whose \
+            update is no sum of weights: PEFT cannot merge it either; serve the adapter unmerged
+            """
+        case .groups(let module, let a, let b):
+            "\(module): lora_A has rank \(a) (its rows), lora_B has rank \(b) (its columns)"
+        case .noConvolution(let module, let a, let b):
+            "\(module): expected lora_A [r, in, kernel…] and lora_B [out, r, 1…] of a convolution, found \(a) and \(b)"
+        case .unexpectedExpertRank(let module, let found, let expected):
+            "\(module): lora_A has \(found) rows, which is no multiple of \(expected.joined(separator: " or "))"
+        case .notOnParameters(let tensor):
+            "\(tensor): target_parameters goes with plain factors only; PEFT has no use_dora and no lora_bias there"
         case .ranksDiffer(let module, let a, let b):
             "\(module): lora_A has rank \(a) (its rows), lora_B has rank \(b) (its columns)"
         case .unexpectedRank(let module, let expected, let found, let source):

@@ -60,6 +60,14 @@ public enum AdapterTensorProblem: Hashable, Sendable {
     case shape(tensor: String, found: [Int])
     /// lora_A [rank, in] and lora_B [out, rank] of one module with different ranks.
     case ranksDiffer(module: String, a: Int, b: Int)
+    /// lora_A [rank, in, kernel…] and lora_B [out, rank / groups, 1…]: a convolution with groups.
+    case groups(module: String, a: Int, b: Int)
+    /// lora_A and lora_B of more than two dimensions that are no convolution's.
+    case noConvolution(module: String, a: [Int], b: [Int])
+    /// Factors of experts whose rows are no multiple of any rank that the configuration gives the parameter.
+    case unexpectedExpertRank(module: String, found: Int, expected: [String])
+    /// What PEFT does not put on a parameter that is no module's weight: magnitudes, a bias of lora_B.
+    case notOnParameters(tensor: String)
     /// A rank that is not the one that the configuration's `source` gives the module.
     case unexpectedRank(module: String, expected: Int, found: Int, source: String)
     /// A tensor that a field of the configuration turns on, and that is there although the field is off.
@@ -68,4 +76,18 @@ public enum AdapterTensorProblem: Hashable, Sendable {
     case vectorShape(tensor: String, expected: [Int], found: [Int])
     /// A module that the configuration leaves out.
     case unwantedModule(module: String, ModuleObjection)
+}
+
+extension AdapterTensorProblem {
+    /// The module or the tensor that the problem is about.
+    public var subject: String {
+        switch self {
+        case .missingFactor(let tensor, _), .encoding(let tensor, _), .shape(let tensor, _),
+            .unannounced(let tensor, _),
+            .vectorShape(let tensor, _, _):
+            tensor
+        case .ranksDiffer(let module, _, _), .unexpectedRank(let module, _, _, _), .unwantedModule(let module, _):
+            module
+        }
+    }
 }

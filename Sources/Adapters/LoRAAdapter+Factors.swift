@@ -1,22 +1,23 @@
 import Tensors
 
 extension LoRAAdapter {
-    /// Reads the factors of a module, widened to float32 and oriented for the stored weight.
+    /// Reads the factors of a module, widened to float32, as a tensor that it updates wants them.
     ///
-    /// PEFT computes the update as (lora_B @ lora_A) · scaling, transposed with `fan_in_fan_out`: (B·A)ᵀ = Aᵀ·Bᵀ. It widens
-    /// 16-bit factors to float32 when it loads them (`autocast_adapter_dtype`), which is exact.
+    /// PEFT computes the update as (lora_B @ lora_A) · scaling, transposed for a weight stored [in, out]: (B·A)ᵀ = Aᵀ·Bᵀ.
+    /// It widens 16-bit factors to float32 when it loads them (`autocast_adapter_dtype`), which is exact.
     ///
-    /// - Parameter index: Index into ``modules``.
+    /// - Parameters:
+    ///   - index: Index into ``modules``.
+    ///   - placement: How the product lies in the tensor, as ``match(to:orientation:)`` found it; `nil` for what the
+    ///     configuration says.
     /// - Throws: ``AdapterError/nonFinite(file:tensor:index:)``; ``Tensors/FileError`` when the file cannot be read.
-    public func factors(ofModule index: Int) throws -> LowRankFactors {
+    public func factors(ofModule index: Int, placement: FactorPlacement? = nil) throws -> LowRankFactors {
         let module = modules[index]
-        let a = try values(ofTensor: module.tensors.a)
-        let b = try values(ofTensor: module.tensors.b)
-        let factors = LowRankFactors(
-            rows: module.outFeatures, columns: module.inFeatures, rank: module.rank, left: b, right: a,
-            scaling: module.scaling)
-        return module.isStoredInOut ? factors.transposed : factors
+        return try gathering.factors(
+            a: module.tensors.a, b: module.tensors.b, placement: placement ?? module.placement)
     }
+
+    private var gathering: FactorGathering { FactorGathering(weights: weights, file: weightsFile) }
 
     /// Reads the bias of a module's lora_B as a low-rank update of the base's bias, [out, 1] = bias · [1].
     ///
@@ -24,22 +25,22 @@ extension LoRAAdapter {
     /// it is scaled everywhere.)
     ///
     /// - Returns: The update; of zeros when the module has no such bias.
-    /// - Throws: as ``factors(ofModule:)``.
+    /// - Throws: as ``factors(ofModule:placement:)``.
     public func biasFactors(ofModule index: Int) throws -> LowRankFactors {
         let module = modules[index]
-        let bias = try module.tensors.bias.map(values(ofTensor:))
+        let bias = try module.tensors.bias.map(gathering.values(ofTensor:))
         return LowRankFactors(
             rows: module.outFeatures, columns: 1, rank: 1,
             left: bias ?? Array(repeating: 0, count: module.outFeatures), right: [1], scaling: module.scaling)
     }
 
-    /// Reads the low-rank update that a change adds, of a weight or of a bias.
+    /// Reads the low-rank update that a change adds to a tensor, a weight or a bias.
     ///
-    /// - Parameter index: Index into ``changes``.
-    /// - Throws: as ``factors(ofModule:)``.
-    public func addedFactors(ofChange index: Int) throws -> LowRankFactors {
-        switch changes[index].kind {
-        case .lowRank(let module): try factors(ofModule: module)
+    /// - Parameter match: One of those that ``match(to:orientation:)`` found.
+    /// - Throws: as ``factors(ofModule:placement:)``.
+    public func addedFactors(of match: AdapterMatch) throws -> LowRankFactors {
+        switch changes[match.change].kind {
+        case .lowRank(let module): try factors(ofModule: module, placement: match.placement)
         case .bias(let module): try biasFactors(ofModule: module)
         }
     }
@@ -47,56 +48,28 @@ extension LoRAAdapter {
     /// Reads DoRA's magnitudes of a module, one for each output.
     ///
     /// - Returns: `nil` when the module has none.
-    /// - Throws: as ``factors(ofModule:)``.
+    /// - Throws: as ``factors(ofModule:placement:)``.
     public func magnitudes(ofModule index: Int) throws -> [Float]? {
-        try modules[index].tensors.magnitude.map(values(ofTensor:))
+        try modules[index].tensors.magnitude.map(gathering.values(ofTensor:))
     }
 
-    /// Bytes that the data of a change takes in memory while its tensor is worked on.
-    public func factorBytes(ofChange index: Int) -> Int {
+    /// Bytes that the data of a change takes in memory while one of its tensors is worked on.
+    ///
+    /// - Parameters:
+    ///   - index: Index into ``changes``.
+    ///   - placement: What the tensor takes of the factors.
+    public func factorBytes(ofChange index: Int, placement: FactorPlacement?) -> Int {
         switch changes[index].kind {
         case .lowRank(let index):
             let module = modules[index]
-            return (module.rank * (module.inFeatures + module.outFeatures) + 3 * module.outFeatures) * 4
+            let placement = placement ?? module.placement
+            let inFeatures = weights.tensors[module.tensors.a].shape.dropFirst().reduce(1, *)
+            let outFeatures = module.outFeatures
+            let experts = placement.layout.experts.count
+            let magnitudes = module.hasMagnitude ? 3 * outFeatures : 0
+            return (experts * placement.rank * (inFeatures + outFeatures) + magnitudes) * 4
         case .bias(let index):
             return modules[index].outFeatures * 4
         }
     }
-
-    private func values(ofTensor index: Int) throws -> [Float] {
-        let tensor = weights.tensors[index]
-        let byteCount = tensor.byteCount(of: .values)
-        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: 16)
-        defer { bytes.deallocate() }
-        try weights.read(.values, ofTensor: index, at: 0, into: bytes)
-        let values = widen(UnsafeRawBufferPointer(bytes), from: tensor.encoding.denseDType ?? .f32)
-        if let index = values.firstIndex(where: { !$0.isFinite }) {
-            throw AdapterError.nonFinite(file: weightsFile, tensor: tensor.name, index: index)
-        }
-        return values
-    }
-}
-
-/// The float32 values of a factor's bytes. Every value of the 16-bit types is a float32.
-private func widen(_ bytes: UnsafeRawBufferPointer, from dtype: DType) -> [Float] {
-    func load<Bits: FixedWidthInteger>(_ type: Bits.Type, _ convert: (Bits) -> Float) -> [Float] {
-        let width = MemoryLayout<Bits>.size
-        return (0..<bytes.count / width).map {
-            convert(Bits(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * width, as: Bits.self)))
-        }
-    }
-    switch dtype {
-    case .f16: return load(UInt16.self, widenHalf)
-    case .bf16: return load(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
-    default: return load(UInt32.self) { Float(bitPattern: $0) }
-    }
-}
-
-/// The value of an IEEE half. Swift's `Float16` does not exist on Intel Macs.
-private func widenHalf(_ bits: UInt16) -> Float {
-    let sign = UInt32(bits & 0x8000) << 16
-    let magnitude = UInt32(bits & 0x7FFF)
-    if magnitude >= 0x7C00 { return Float(bitPattern: sign | 0x7F80_0000 | magnitude << 13) }
-    // In the place of a float32's exponent and fraction the exponent is too small by 127 − 15, also for subnormals.
-    return Float(bitPattern: sign | magnitude << 13) * 0x1p112
 }

@@ -60,7 +60,8 @@ public struct LoRAAdapter: Sendable {
         directory: FilePath, configurationFile: FilePath, configurationBytes: [UInt8], weightsFile: FilePath,
         weights: any CheckpointReader, files: [FilePath]
     ) throws {
-        let configuration = try LoRAAdapter.parseConfiguration(configurationBytes, file: configurationFile)
+        let document = try LoRAAdapter.parseDocument(configurationBytes, file: configurationFile)
+        let configuration = try LoRAConfiguration(document, file: configurationFile)
         let names = StateDictNames(weights.tensors.map(\.name))
         let weights: any CheckpointReader =
             names.rules.isEmpty ? weights : RenamedCheckpoint(weights, names: names.names)
@@ -87,7 +88,7 @@ public struct LoRAAdapter: Sendable {
         changes = modules.enumerated().flatMap { $0.element.changes(at: $0.offset) }
     }
 
-    private static func readConfiguration(_ path: FilePath) throws -> [UInt8] {
+    static func readConfiguration(_ path: FilePath) throws -> [UInt8] {
         let file = try InputFile(path: path)
         guard file.size <= configurationLimit else {
             throw AdapterError.configurationTooLarge(file: path, bytes: file.size, limit: configurationLimit)
@@ -95,13 +96,11 @@ public struct LoRAAdapter: Sendable {
         return try file.bytes(0..<file.size)
     }
 
-    private static func parseConfiguration(_ bytes: [UInt8], file: FilePath) throws -> LoRAConfiguration {
-        let document: JSONValue
+    static func parseDocument(_ bytes: [UInt8], file: FilePath) throws(AdapterError) -> JSONValue {
         do {
-            document = try JSONValue(parsing: bytes)
+            return try JSONValue(parsing: bytes)
         } catch {
-            throw AdapterError.malformedJSON(file: file, error)
+            throw .malformedJSON(file: file, error)
         }
-        return try LoRAConfiguration(document, file: file)
     }
 }

@@ -20,7 +20,7 @@ extension LoRAConfiguration {
         ("task_type", .ignored),
         ("peft_type", .read),
         ("auto_mapping", .ignored),
-        ("peft_version", .ignored),
+        ("peft_version", .read),
         ("base_model_name_or_path", .read),
         ("revision", .ignored),
         ("inference_mode", .ignored),
@@ -62,11 +62,11 @@ extension LoRAConfiguration {
         // Used with use_qalora only.
         ("qalora_group_size", .ignored),
         ("monteclora_config", .refused(feature: "MonteCLoRA")),
-        ("layer_replication", .refused(feature: "replicated layers")),
+        ("layer_replication", .read),
         // Where computation takes place; PEFT removes it when it saves.
         ("runtime_config", .ignored),
         ("lora_bias", .read),
-        ("target_parameters", .refused(feature: "LoRA on parameters that are no module's weight")),
+        ("target_parameters", .read),
         ("use_bdlora", .refused(feature: "BD-LoRA")),
         (
             "arrow_config",

@@ -65,6 +65,12 @@ package struct ModuleRules {
     /// Whether weights of linear layers are stored [in, out].
     var fanInFanOut: Bool { configuration.fanInFanOut }
 
+    /// Entries of `target_parameters`.
+    var targetParameters: [String] { configuration.targetParameters }
+
+    /// Whether `target_modules` names a module; `nil` when there is no `target_modules` to say so.
+    func isTargeted(_ module: String) -> Bool? { targets.map { $0.contains(module) } }
+
     /// The rank that a module's factors must have, and the key that says so.
     package func rank(of module: String) -> (rank: Int, source: String) {
         guard let match = ranks.first(where: { $0.pattern.matches(module) }) else { return (configuration.r, "r") }

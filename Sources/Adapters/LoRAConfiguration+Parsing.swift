@@ -25,12 +25,16 @@ extension LoRAConfiguration {
         loraBias = try reader.optional("lora_bias", "true or false") { $0.bool } ?? false
         rankPattern = try reader.pattern("rank_pattern", "a positive integer") { $0.positiveInt }
         alphaPattern = try reader.pattern("alpha_pattern", "a number") { $0.finiteDouble }
+        targetParameters = try reader.optional("target_parameters", "a list of parameter names") { $0.stringList } ?? []
+        layerReplication =
+            try reader.optional("layer_replication", "a list of [start, end] with 0 <= start < end") { $0.ranges } ?? []
         targetModules = try reader.selection("target_modules")
         excludeModules = try reader.selection("exclude_modules")
         let layers = try reader.optional("layers_to_transform", "a layer's index or a list of them") { $0.integers }
         // PEFT takes an empty list for none given.
         layersToTransform = layers.flatMap { $0.isEmpty ? nil : $0 }
         layersPattern = try reader.optional("layers_pattern", "a string or a list of strings") { $0.strings } ?? []
+        peftVersion = try reader.optional("peft_version", "a string") { $0.string }.flatMap(PEFTVersion.init)
         baseModelNameOrPath = try reader.optional("base_model_name_or_path", "a string") { $0.string }
     }
 
@@ -123,7 +127,21 @@ extension JSONValue {
 
     /// One string or a list of them.
     fileprivate var strings: [String]? {
-        guard let array else { return string.map { [$0] } }
+        array == nil ? string.map { [$0] } : stringList
+    }
+
+    /// A list of pairs of a start and an end beyond it.
+    fileprivate var ranges: [Range<Int>]? {
+        guard let array else { return nil }
+        let ranges = array.compactMap { pair -> Range<Int>? in
+            guard let ends = pair.integers, pair.array?.count == 2, 0 <= ends[0], ends[0] < ends[1] else { return nil }
+            return ends[0]..<ends[1]
+        }
+        return ranges.count == array.count ? ranges : nil
+    }
+
+    fileprivate var stringList: [String]? {
+        guard let array else { return nil }
         let strings = array.compactMap(\.string)
         return strings.count == array.count ? strings : nil
     }

@@ -18,6 +18,8 @@ public struct LoRAConfiguration: Hashable, Sendable {
     public let useDoRA: Bool
     /// Whether lora_B has a bias, which is scaled and added to the base's.
     public let loraBias: Bool
+    /// Parameters that no module's `weight` is, as paths or ends of them: the fused experts of a layer.
+    public let targetParameters: [String]
     /// What the adapter was trained on; `nil` when PEFT chose by architecture.
     public let targetModules: ModuleSelection?
     /// What was left out of ``targetModules``.
@@ -26,6 +28,11 @@ public struct LoRAConfiguration: Hashable, Sendable {
     public let layersToTransform: [Int]?
     /// The components that a layer's index follows (`layers`, `h`); empty for any.
     public let layersPattern: [String]
+    /// The base's layers that the model with the adapter has, one range after the other; empty for the base's own. Module
+    /// paths count layers after replication.
+    public let layerReplication: [Range<Int>]
+    /// The version of PEFT that wrote the adapter; `nil` before it noted that.
+    public let peftVersion: PEFTVersion?
     /// The base model as its trainer named it, for information.
     public let baseModelNameOrPath: String?
 }

@@ -4,9 +4,10 @@ import Tensors
 public struct LoRAModule: Hashable, Sendable {
     /// The module's path in the base model: `model.layers.0.self_attn.q_proj`.
     public let name: String
-    /// The rank r of its factors.
+    public let kind: Kind
+    /// The rank r of its factors. Those of experts stand side by side: rank is the rows of lora_A, experts · r.
     public let rank: Int
-    /// Columns of lora_A [rank, in].
+    /// Columns of lora_A [rank, in]; channels of a convolution's [rank, in, kernel…].
     public let inFeatures: Int
     /// Rows of lora_B [out, rank].
     public let outFeatures: Int
@@ -14,10 +15,21 @@ public struct LoRAModule: Hashable, Sendable {
     public let alpha: Double
     /// alpha / rank, or alpha / √rank with rsLoRA. PEFT multiplies float32 products by it, as a float32.
     public let scaling: Double
-    /// Whether the weight is stored [in, out], as that of a `Conv1D` (`fan_in_fan_out`), in place of [out, in].
+    /// Whether the configuration says that the weight is stored [in, out], as that of a `Conv1D` (`fan_in_fan_out`), in
+    /// place of [out, in]. The model may show that it is not.
     public let isStoredInOut: Bool
     /// The module's tensors in the adapter's file.
     public let tensors: Tensors
+
+    /// What the factors belong to.
+    public enum Kind: Hashable, Sendable {
+        /// A weight [out, in] or [in, out].
+        case linear
+        /// A weight [out, in, kernel…].
+        case convolution(kernel: [Int])
+        /// A parameter that `target_parameters` names.
+        case parameter(WrappedParameter)
+    }
 
     /// Indices of a module's tensors among those of the adapter.
     public struct Tensors: Hashable, Sendable {
@@ -40,11 +52,19 @@ public struct LoRAModule: Hashable, Sendable {
     /// Whether the update is DoRA's: the rows of the sum are scaled to trained lengths.
     public var hasMagnitude: Bool { tensors.magnitude != nil }
 
-    /// The shape of the weight as it is stored: [out, in], or [in, out].
-    public var weightShape: [Int] { weightShape(storedInOut: isStoredInOut) }
+    /// The parameter that the factors belong to; `nil` for a module's weight.
+    public var parameter: WrappedParameter? {
+        if case .parameter(let parameter) = kind { parameter } else { nil }
+    }
+
+    /// How the factors' product lies in the weight as far as the adapter alone tells.
+    public var placement: FactorPlacement {
+        FactorPlacement(layout: isStoredInOut ? .inOut : .outIn, rank: rank, scaling: scaling)
+    }
 
     /// The weight's shape in one of the two orientations.
     func weightShape(storedInOut: Bool) -> [Int] {
-        storedInOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures]
+        if case .convolution(let kernel) = kind { return [outFeatures, inFeatures] + kernel }
+        return storedInOut ? [inFeatures, outFeatures] : [outFeatures, inFeatures]
     }
 }

@@ -2,22 +2,28 @@
 /// update[i, j] = scaling · Σₖ left[i, k] · right[k, j].
 ///
 /// For a linear layer ([out, in]) left is lora_B and right is lora_A. With `fan_in_fan_out` (a weight stored [in, out])
-/// left is lora_Aᵀ and right is lora_Bᵀ.
+/// left is lora_Aᵀ and right is lora_Bᵀ. A convolution ([out, in, kernel…]) is a matrix of in · kernel columns. A stack of
+/// experts' matrices has factors for each of them.
 public struct LowRankFactors: Sendable {
-    /// Rows of the stored weight.
+    /// Matrices of the stored weight, one after the other; 1 but for experts.
+    public let blocks: Int
+    /// Rows of a matrix.
     public let rows: Int
-    /// Columns of the stored weight.
+    /// Columns of a matrix.
     public let columns: Int
     /// The rank r.
     public let rank: Int
-    /// [rows, rank], row-major.
+    /// [blocks, rows, rank], row-major.
     public let left: [Float]
-    /// [rank, columns], row-major.
+    /// [blocks, rank, columns], row-major.
     public let right: [Float]
     /// lora_alpha / r, or lora_alpha / √r with rsLoRA.
     public let scaling: Double
 
-    public init(rows: Int, columns: Int, rank: Int, left: [Float], right: [Float], scaling: Double) {
+    public init(
+        blocks: Int = 1, rows: Int, columns: Int, rank: Int, left: [Float], right: [Float], scaling: Double
+    ) {
+        self.blocks = blocks
         self.rows = rows
         self.columns = columns
         self.rank = rank
@@ -31,6 +37,7 @@ extension LowRankFactors {
     /// The same factors for the update multiplied with `weight`.
     public func scaled(by weight: Double) -> LowRankFactors {
         LowRankFactors(
-            rows: rows, columns: columns, rank: rank, left: left, right: right, scaling: scaling * weight)
+            blocks: blocks, rows: rows, columns: columns, rank: rank, left: left, right: right,
+            scaling: scaling * weight)
     }
 }

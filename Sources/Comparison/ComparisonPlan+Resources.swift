@@ -23,7 +23,9 @@ extension ComparisonPlan {
     func affordableThreads(_ options: ComparisonOptions, bytesPerElement: Int) throws(ComparisonError) -> Int {
         let factorBytes =
             pairs.lazy.map { pair in
-                pair.changes.reduce(0) { $0 + (adapter?.factorBytes(ofChange: $1) ?? 0) }
+                pair.changes.reduce(0) {
+                    $0 + (adapter?.factorBytes(ofChange: $1.change, placement: $1.placement) ?? 0)
+                }
             }.max() ?? 0
         let perThread = max(largestChunk * bytesPerElement + factorBytes, 2 * ByteComparison.pieceBytes)
         let affordable = options.memory / perThread

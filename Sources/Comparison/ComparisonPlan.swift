@@ -28,13 +28,18 @@ struct ComparisonPlan: Sendable {
             if let module = adapter.modules.first(where: \.hasMagnitude) {
                 throw ComparisonError.notAdditive(adapter: path, module: module.name, feature: "DoRA (use_dora)")
             }
+            if !adapter.configuration.layerReplication.isEmpty {
+                throw ComparisonError.notAdditive(
+                    adapter: path, module: "the model", feature: "copied layers (layer_replication)")
+            }
             let renamed = zip(a.reader.tensors, names.a).map { tensor, name in
                 LogicalTensor(name: name, shape: tensor.shape, encoding: tensor.encoding)
             }
             // The pairs begin with the tensors of a, in their order.
             let names = try adapter.nameFit(to: renamed.map(\.name))
-            for match in try adapter.match(to: names.renamed(renamed)) {
-                pairs[match.tensor].changes.append(match.change)
+            let orientation = WeightOrientation(configuration: a.configuration)
+            for match in try adapter.match(to: names.renamed(renamed), orientation: orientation) {
+                pairs[match.tensor].changes.append(match)
             }
             return adapter
         }

@@ -5,7 +5,7 @@ extension LowRankUpdate {
     /// The update of a module's factors.
     init(_ factors: LowRankFactors) {
         self.init(
-            left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns,
-            rank: factors.rank, scaling: Float(factors.scaling))
+            left: factors.left, right: factors.right, blocks: factors.blocks, rows: factors.rows,
+            columns: factors.columns, rank: factors.rank, scaling: Float(factors.scaling))
     }
 }

@@ -33,7 +33,7 @@ final class PairWorker {
 
     /// Gets ready for the elements of a pair.
     func open(_ pair: TensorPair) throws {
-        updates = try pair.changes.compactMap { try plan.adapter?.addedFactors(ofChange: $0) }.map(LowRankUpdate.init)
+        updates = try pair.changes.compactMap { try plan.adapter?.addedFactors(of: $0) }.map(LowRankUpdate.init)
     }
 
     /// Compares a range of elements. Their magnitudes go to ``tally``.

@@ -1,3 +1,4 @@
+import Adapters
 import Quantization
 import Tensors
 
@@ -24,8 +25,8 @@ struct TensorPair: Sendable {
     let name: String
     let a: Side?
     let b: Side?
-    /// The adapter's changes of this tensor, as indices into its list.
-    var changes: [Int] = []
+    /// The adapter's changes of this tensor.
+    var changes: [AdapterMatch] = []
 
     /// The two sides, if they have the same shape and so can be compared.
     var comparable: (a: Side, b: Side)? {

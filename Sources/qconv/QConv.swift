@@ -13,7 +13,7 @@ struct QConv: ParsableCommand {
         version: qconvVersion,
         subcommands: [
             PipelineCommand.self, BatchCommand.self, ConvertCommand.self, DiffCommand.self, ExplainMergeCommand.self,
-            InspectCommand.self, VerifyCommand.self, PatchCommand.self,
+            LintCommand.self, InspectCommand.self, VerifyCommand.self, PatchCommand.self,
         ])
 
     /// Parses and runs, with the exit statuses that the discussion promises.

@@ -131,11 +131,11 @@ import Testing
         }
     }
 
-    @Test(arguments: [[6], [2, 3, 1, 1], [0, 3], []]) func factorsAreMatrices(_ shape: [Int]) throws {
+    @Test(arguments: [[6], [0, 3], []]) func factorsAreMatrices(_ shape: [Int]) throws {
         let tensors = [StoredTensor(a, shape), StoredTensor(b, [5, 2])]
         let problems = try problems([], tensors)
         #expect(problems == [.shape(tensor: a, found: shape)])
-        #expect(problems.first?.description.contains(shape.count == 4 ? "convolutions" : "ZeRO-3") == true)
+        #expect(problems.first?.description.contains("ZeRO-3") == true)
     }
 
     @Test func ranksMustAgree() throws {

@@ -54,8 +54,6 @@ import Testing
             ("alora_invocation_tokens", [5, 6], "aLoRA"),
             ("use_qalora", true, "QALoRA"),
             ("monteclora_config", ["num_samples": 8], "MonteCLoRA"),
-            ("layer_replication", [[0, 4], [2, 5]], "replicated layers"),
-            ("target_parameters", ["experts.gate_up_proj"], "parameters"),
             ("use_bdlora", ["nblocks": 2], "BD-LoRA"),
             ("arrow_config", ["top_k": 3], "Arrow"),
             ("kasa_config", ["beta": 0.5], "KaSA"),
@@ -83,8 +81,8 @@ import Testing
     @Test func everyRefusedFieldIsTested() {
         let tested = Set([
             "bias", "modules_to_save", "megatron_config", "trainable_token_indices", "velora_config",
-            "alora_invocation_tokens", "use_qalora", "monteclora_config", "layer_replication",
-            "target_parameters", "use_bdlora", "arrow_config", "kasa_config",
+            "alora_invocation_tokens", "use_qalora", "monteclora_config",
+            "use_bdlora", "arrow_config", "kasa_config",
         ])
         let refused = LoRAConfiguration.fields.compactMap { field -> String? in
             if case .refused = field.treatment { field.key } else { nil }
@@ -104,7 +102,7 @@ import Testing
     @Test(
         arguments: [
             ("task_type", "CAUSAL_LM"), ("auto_mapping", ["base_model_class": "X", "unsloth_fixed": true]),
-            ("peft_version", "0.99.0"), ("revision", "main"), ("inference_mode", true), ("lora_dropout", 0.1),
+            ("revision", "main"), ("inference_mode", true), ("lora_dropout", 0.1),
             ("megatron_core", "my.core"), ("loftq_config", ["loftq_bits": 4]), ("eva_config", ["rho": 2.0]),
             ("corda_config", ["verbose": false]), ("lora_ga_config", ["direction": "ArB2r"]), ("qalora_group_size", 32),
             ("runtime_config", ["ephemeral_gpu_offload": true]), ("ensure_weight_tying", true), ("merge_weights", true),
@@ -124,6 +122,9 @@ import Testing
             ("rank_pattern", ["q_proj": "4"]), ("alpha_pattern", ["q_proj": true]), ("target_modules", 3),
             ("target_modules", ["q_proj", 3]), ("exclude_modules", ["a": 1]), ("layers_to_transform", "0"),
             ("layers_to_transform", [0, 1.5]), ("layers_pattern", 3), ("base_model_name_or_path", 3),
+            ("target_parameters", "experts.gate_up_proj"), ("target_parameters", [1]), ("peft_version", 0.21),
+            ("layer_replication", [0, 4]), ("layer_replication", [[0, 4, 5]]), ("layer_replication", [[3, 3]]),
+            ("layer_replication", [[-1, 2]]), ("layer_replication", "0-4"),
         ] as [(String, JSONValue)])
     func wrongValuesAreNamed(_ key: String, _ value: JSONValue) throws {
         let error = try #require(failure((key, value)))
@@ -146,8 +147,32 @@ import Testing
         }
     }
 
-    @Test(arguments: ["IA3", "LOHA", "ADALORA", "PROMPT_TUNING", "lora"]) func otherMethodsAreNamed(_ method: String) {
-        #expect(failure(("peft_type", .string(method))) == .unsupportedMethod(file: Self.file, peftType: method))
+    /// Every method of PEFT, and two that are none.
+    @Test func otherMethodsAreNamed() throws {
+        let methods = try Fixtures.json("peft-types.json").object!
+        #expect(methods.count > 40)
+        for (method, canMerge) in methods where method != "LORA" {
+            let error = try #require(failure(("peft_type", .string(method))))
+            #expect(error == .unsupportedMethod(file: Self.file, peftType: method))
+            #expect("\(error)".contains("peft_type is \(method); "))
+            #expect("\(error)".contains(canMerge.bool! ? "merge_and_unload" : "serve it unmerged"), "\(error)")
+        }
+        for method in ["lora", "QLORA"] {
+            #expect("\(try #require(failure(("peft_type", .string(method)))))".contains("no such method"))
+        }
+    }
+
+    @Test func theWriterIsTold() throws {
+        #expect(try configuration(("peft_version", "0.21.3.dev0@abc")).peftVersion?.minor == 21)
+        #expect(try configuration(("peft_version", "1.2")).peftVersion?.major == 1)
+        for version: JSONValue in [nil, "UNKNOWN", "", "7"] {
+            #expect(try configuration(("peft_version", version)).peftVersion == nil)
+        }
+    }
+
+    @Test func layersAreReplicatedInRanges() throws {
+        #expect(try configuration(("layer_replication", [[0, 4], [2, 5]])).layerReplication == [0..<4, 2..<5])
+        #expect(try configuration(("layer_replication", [])).layerReplication.isEmpty)
     }
 
     @Test func documentsThatAreNoObjectAreRefused() {

@@ -1,4 +1,5 @@
 import Adapters
+import Checkpoints
 import LosslessJSON
 import SystemPackage
 import Tensors
@@ -51,23 +52,61 @@ import Testing
         #expect(
             problems
                 == [
-                    .shape(name: weight, expected: [5, 3], found: [5, 4], storedInOut: false, fitsTransposed: false)
+                    .shape(name: weight, expected: [5, 3], found: [5, 4], fitsTransposed: false)
                 ])
         #expect(text.contains("expected [5, 3]"))
         #expect(text.contains("found [5, 4]"))
     }
 
-    @Test(arguments: [false, true]) func theOtherOrientationIsHinted(_ fanInFanOut: Bool) throws {
-        let found = fanInFanOut ? [5, 3] : [3, 5]
-        let (problems, text) = try problems([tensor(weight, found)], [("fan_in_fan_out", .bool(fanInFanOut))])
+    /// PEFT corrects `fan_in_fan_out` by the module's class; here the shape says what it is.
+    @Test(arguments: [false, true]) func shapesDecideTheOrientation(_ fanInFanOut: Bool) throws {
+        let directory = try TemporaryDirectory.adapter([("fan_in_fan_out", .bool(fanInFanOut))])
+        let adapter = try LoRAAdapter(testing: directory.path)
+        for (shape, layout) in [([5, 3], FactorLayout.outIn), ([3, 5], .inOut)] {
+            let matches = try adapter.match(to: [tensor(weight, shape)])
+            #expect(matches.map(\.placement?.layout) == [layout])
+        }
+    }
+
+    @Test func quantizedWeightsAreNeverInOut() throws {
+        let nf4 = LogicalTensor(
+            name: weight, shape: [3, 5],
+            encoding: .blockQuantized(BlockQuantization(quantType: .nf4, blocksize: 64, dtype: .bf16)))
+        let (problems, text) = try problems([nf4], [("fan_in_fan_out", true)])
+        #expect(problems == [.shape(name: weight, expected: [5, 3], found: [3, 5], fitsTransposed: true)])
+        #expect(text.contains("4-bit weights are [out, in]"))
+    }
+
+    /// Architectures with `Conv1D` tell each weight's class by its name, whatever the configuration says.
+    @Test(arguments: [false, true]) func theArchitectureDecidesSquareWeights(_ fanInFanOut: Bool) throws {
+        let names = ["transformer.h.0.attn.c_proj", "lm_head"]
+        let factors = names.flatMap { name in
+            ["lora_A", "lora_B"].map { StoredTensor("base_model.model.\(name).\($0).weight", [2, 2]) }
+        }
+        let directory = try TemporaryDirectory.adapter([("fan_in_fan_out", .bool(fanInFanOut))], factors)
+        let adapter = try LoRAAdapter(testing: directory.path)
+        let orientation = WeightOrientation(configuration: ["model_type": "gpt2"])
+        let dense = names.map { tensor("\($0).weight", [2, 2]) }
         #expect(
-            problems
-                == [
-                    .shape(
-                        name: weight, expected: found.reversed(), found: found, storedInOut: fanInFanOut,
-                        fitsTransposed: true)
-                ])
-        #expect(text.contains("set fan_in_fan_out to \(!fanInFanOut)"))
+            try adapter.match(to: dense, orientation: orientation).map(\.placement?.layout) == [.inOut, .outIn])
+        let quantized = dense.map {
+            LogicalTensor(
+                name: $0.name, shape: $0.shape,
+                encoding: .blockQuantized(BlockQuantization(quantType: .nf4, blocksize: 64, dtype: .bf16)))
+        }
+        #expect(
+            try adapter.match(to: quantized, orientation: orientation).map(\.placement?.layout) == [.outIn, .outIn])
+    }
+
+    @Test func squareWeightsBesideOthersThatContradictTheConfigurationAreRefused() throws {
+        let factors =
+            TemporaryDirectory.modulePair()
+            + ["lora_A", "lora_B"].map { StoredTensor("base_model.model.square.\($0).weight", [2, 2]) }
+        let base = [tensor(weight, [3, 5]), tensor("square.weight", [2, 2])]
+        let (problems, text) = try problems(base, [], factors)
+        #expect(problems == [.unclearOrientation(name: "square.weight", shape: [2, 2], storedInOut: false)])
+        #expect(text.contains("config.json"))
+        #expect(try self.problems(base, [("fan_in_fan_out", true)], factors).problems.isEmpty)
     }
 
     @Test func squareWeightsFollowTheConfiguration() throws {

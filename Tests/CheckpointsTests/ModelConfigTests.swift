@@ -135,6 +135,23 @@ import Testing
         [linear("a.q_proj.weight", quantized: true), linear("a.k_proj.weight", quantized: false)]
     }
 
+    @Test func layersAreCounted() throws {
+        func replicated(_ text: String) throws -> JSONValue {
+            try ModelConfig(parsing: Array(text.utf8)).replicatingLayers([0, 1, 1, 0]).json
+        }
+        #expect(
+            try replicated(#"{"num_hidden_layers": 2, "layer_types": ["full", "sliding"], "z": 1}"#)
+                == ["num_hidden_layers": 4, "layer_types": ["full", "sliding", "sliding", "full"], "z": 1])
+        // Of another length it is no list of layers.
+        #expect(
+            try replicated(#"{"num_hidden_layers": 2, "layer_types": ["full"]}"#)
+                == ["num_hidden_layers": 4, "layer_types": ["full"]])
+        #expect(
+            try replicated(#"{"text_config": {"num_hidden_layers": 2}, "vision_config": {"num_hidden_layers": 2}}"#)
+                == ["text_config": ["num_hidden_layers": 4], "vision_config": ["num_hidden_layers": 2]])
+        #expect(try replicated(#"{"n_layers": 2}"#) == ["n_layers": 2])
+    }
+
     @Test func expertsAreOneEntryALayer() throws {
         let tensors = [
             linear("model.layers.0.q_proj.weight", quantized: true),

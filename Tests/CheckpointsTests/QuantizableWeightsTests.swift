@@ -36,12 +36,24 @@ import Testing
         func isConv1D(_ model: String, _ name: String) throws -> Bool {
             let config = try ModelConfig(parsing: Array(#"{"model_type": "\#(model)"}"#.utf8))
             let tensor = LogicalTensor(name: name, shape: [16, 48], encoding: .dense(.f32))
-            return QuantizableWeights(config: config).isConv1D(tensor)
+            return WeightOrientation(config: config).isConv1D(tensor)
         }
         #expect(try isConv1D("gpt2", "transformer.h.0.attn.c_attn.weight"))
         #expect(try !isConv1D("gpt2", "lm_head.weight"))
         // The same names are Linears elsewhere.
         #expect(try !isConv1D("gpt_bigcode", "transformer.h.0.attn.c_attn.weight"))
+    }
+
+    @Test func theOrderOfExpertsIsTold() throws {
+        func areTransposed(_ config: String) throws -> Bool? {
+            WeightOrientation(config: try ModelConfig(parsing: Array(config.utf8))).expertsAreTransposed
+        }
+        #expect(try areTransposed(#"{"model_type": "gpt_oss"}"#) == true)
+        #expect(try areTransposed(#"{"model_type": "aria", "text_config": {"model_type": "aria_text"}}"#) == true)
+        #expect(try areTransposed(#"{"model_type": "mixtral"}"#) == false)
+        #expect(try areTransposed(#"{"model_type": "mixtral", "auto_map": {"AutoModel": "m.M"}}"#) == nil)
+        #expect(try areTransposed("{}") == nil)
+        #expect(WeightOrientation(config: nil).expertsAreTransposed == nil)
     }
 
     private func rule(skipping modules: String) throws -> QuantizableWeights {

@@ -2,16 +2,28 @@ import Foundation
 import LosslessJSON
 import Testing
 
-/// Merges beside those that PEFT and bitsandbytes made of the same files (Tests/Fixtures/merges).
+/// Merges beside those that PEFT and bitsandbytes made of the same files: of linear layers in every encoding
+/// (Tests/Fixtures/merges), and of convolutions, `Conv1D`, experts and other shapes (Tests/Fixtures/adapter-shapes).
 @Suite struct PEFTAgreementTests {
     private static let fixtures = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures/merges")
+        .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures")
 
     private struct Case: CustomTestStringConvertible {
+        let folder: String
         let value: JSONValue
         var testDescription: String { value["name"]?.string ?? "" }
 
-        func url(_ key: String) -> URL { fixtures.appendingPathComponent(value[key]?.string ?? "") }
+        func url(_ key: String) -> URL {
+            fixtures.appendingPathComponent(folder).appendingPathComponent(value[key]?.string ?? "")
+        }
+
+        /// Checks that the tensors which no change concerns are those of the base.
+        func expectUntouched(_ actual: StoredTensors) throws {
+            let base = try StoredTensors(url("base").appendingPathComponent("model.safetensors"))
+            for name in (value["untouched"]?.array ?? []).compactMap(\.string) {
+                #expect(try #require(actual[name]) == base[name], "\(self): \(name)")
+            }
+        }
 
         /// Runs the case's step and reads the result.
         func converted(in workspace: Workspace) throws -> StoredTensors {
@@ -27,17 +39,21 @@ import Testing
     }
 
     private static func cases(_ op: String) throws -> [Case] {
-        let manifest = try JSONValue(parsing: Data(contentsOf: fixtures.appendingPathComponent("manifest.json")))
-        return (manifest["cases"]?.array ?? []).map(Case.init).filter { $0.value["step"]?["op"]?.string == op }
+        try ["merges", "adapter-shapes"].flatMap { folder in
+            let file = fixtures.appendingPathComponent(folder).appendingPathComponent("manifest.json")
+            let cases = try JSONValue(parsing: Data(contentsOf: file))["cases"]?.array ?? []
+            return cases.map { Case(folder: folder, value: $0) }.filter { $0.value["step"]?["op"]?.string == op }
+        }
     }
 
     @Test func nearestWithFreshScalesIsPEFTsMerge() throws {
         var codes = 0
         var different = 0
         let cases = try PEFTAgreementTests.cases("merge-in-4bit")
-        #expect(cases.count >= 5)
+        #expect(cases.count >= 9)
         for item in cases {
             let actual = try item.converted(in: try Workspace())
+            try item.expectUntouched(actual)
             let expected = try StoredTensors(item.url("expected"))
             #expect(!expected.tensors.isEmpty)
             for (name, tensor) in expected.tensors {
@@ -47,7 +63,7 @@ import Testing
                     continue
                 }
                 #expect(ours.dtype == tensor.dtype && ours.shape == tensor.shape, "\(item): \(name)")
-                if name.hasSuffix(".weight"), tensor.dtype == "U8" {
+                if tensor.dtype == "U8", !name.hasSuffix("absmax") {
                     codes += tensor.codes.count
                     different += differences(ours.codes, tensor.codes)
                 } else if name.hasSuffix("absmax"), tensor.dtype == "F32" {
@@ -86,9 +102,10 @@ import Testing
         var elements = 0
         var different = 0
         let cases = try PEFTAgreementTests.cases("dequantize-merge")
-        #expect(cases.count >= 7)
+        #expect(cases.count >= 20)
         for item in cases {
             let actual = try item.converted(in: try Workspace())
+            try item.expectUntouched(actual)
             let expected = try StoredTensors(item.url("expected"))
             for (name, tensor) in expected.tensors {
                 let ours = try #require(actual[name], "\(item): \(name)")

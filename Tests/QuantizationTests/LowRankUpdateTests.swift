@@ -62,6 +62,37 @@ extension KernelTests {
             }
         }
 
+        /// A stack of matrices is each of them in turn, wherever a range starts and ends.
+        @Test(arguments: [(1, 3, 5), (4, 7, 70), (16, 2, 64), (0, 3, 9)])
+        func stacksOfMatrices(rank: Int, rows: Int, columns: Int) {
+            let (blocks, size) = (4, rows * columns)
+            var random = SplitMix(seed: UInt64(rank + columns))
+            let left = random.values(blocks * rows * rank, sigma: 1)
+            let right = random.values(blocks * rank * columns, sigma: 1)
+            let before = random.values(blocks * size, sigma: 1)
+            let stack = LowRankUpdate(
+                left: left, right: right, blocks: blocks, rows: rows, columns: columns, rank: rank, scaling: 0.3)
+            let twin = (0..<blocks).flatMap { block in
+                Twin.lowRankUpdate(
+                    left: Array(left[block * rows * rank..<(block + 1) * rows * rank]),
+                    right: Array(right[block * rank * columns..<(block + 1) * rank * columns]), rank: rank,
+                    columns: columns, scaling: 0.3, range: 0..<size,
+                    onto: Array(before[block * size..<(block + 1) * size]))
+            }
+            let ranges = [
+                0..<blocks * size, size..<2 * size, size - 1..<size + 1, size + 1..<4 * size - 1, 2 * size..<2 * size,
+                3..<4,
+            ]
+            for range in ranges {
+                KernelTests.withEachInstructionSet { set in
+                    var values = Array(before[range]) + [.infinity]
+                    stack.compute(range, accumulate: true, into: &values)
+                    #expect(
+                        differences(values.bits, (twin[range] + [.infinity]).bits).isEmpty, "\(range), \(set)")
+                }
+            }
+        }
+
         /// a · b + c is rounded once: subnormals, cancellation, overflow, sums next to the middle of two values.
         @Test func multiplyAddsAreFused() {
             let ulp = Float.ulpOfOne

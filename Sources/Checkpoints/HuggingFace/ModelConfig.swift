@@ -166,7 +166,7 @@ extension ModelConfig {
     ]
 
     /// Sets a key; a new one goes where it belongs among sorted keys, as transformers writes them, else at the end.
-    private func setting(_ key: String, to value: JSONValue) -> ModelConfig {
+    func setting(_ key: String, to value: JSONValue) -> ModelConfig {
         guard var members = json.object else { return self }
         if members[key] == nil {
             let keys = Array(members.keys)

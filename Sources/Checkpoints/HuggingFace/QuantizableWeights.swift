@@ -9,7 +9,6 @@ public struct QuantizableWeights: Sendable {
     private let skipModules: [String]?
     private let skipPatterns: [SkipModulePattern]?
     private let keptByArchitecture: [SkipModulePattern]
-    private let hasConv1D: Bool
 
     /// - Parameter config: The model's config.json; without one only names decide.
     public init(config: ModelConfig?) {
@@ -17,7 +16,6 @@ public struct QuantizableWeights: Sendable {
         skipPatterns = config?.skipModules?.map(SkipModulePattern.init)
         let kept = config?.modelType.flatMap { QuantizableWeights.keptByArchitecture[$0] } ?? []
         keptByArchitecture = kept.map(SkipModulePattern.init)
-        hasConv1D = config?.modelType.map { QuantizableWeights.conv1DArchitectures.contains($0) } ?? false
     }
 
     /// Whether transformers would quantize a tensor, whatever its encoding is now.
@@ -36,14 +34,6 @@ public struct QuantizableWeights: Sendable {
 
     private func canHold4Bit(_ module: LinearModule) -> Bool {
         !isKept(module) && !module.isRouter && module.expertsModule == nil
-    }
-
-    /// Whether a tensor is the weight of a `Conv1D`, as in GPT-2: dense it is stored [in, out], but transformers
-    /// transposes it before it quantizes it, so 4-bit it is [out, in]. Converting one kind into the other without
-    /// transposing gives a model that loads and computes nonsense.
-    public func isConv1D(_ tensor: LogicalTensor) -> Bool {
-        guard hasConv1D, let module = LinearModule(tensor) else { return false }
-        return ["c_attn", "c_proj", "c_fc", "q_attn"].contains { module.path.hasSuffix(".\($0)") }
     }
 
     /// The `llm_int8_skip_modules` that a checkpoint with these tensors needs to load; `nil` when transformers' own
@@ -77,10 +67,6 @@ public struct QuantizableWeights: Sendable {
     private func isKept(_ module: LinearModule) -> Bool {
         keptByArchitecture.contains { $0.matches(module.path) }
     }
-
-    private static let conv1DArchitectures: Set<String> = [
-        "gpt2", "openai-gpt", "imagegpt", "decision_transformer", "clvp",
-    ]
 
     /// `_keep_in_fp32_modules` of transformers 5.23, by model_type, where it meets a Linear. Matched as skip modules are.
     private static let keptByArchitecture: [String: [String]] = [

@@ -67,7 +67,7 @@ package enum FileSystem {
     }
 
     /// The absolute path without symbolic links; `nil` when there is no such file.
-    static func resolved(_ path: FilePath) -> FilePath? {
+    package static func resolved(_ path: FilePath) -> FilePath? {
         path.withPlatformString { name in
             guard let resolved = realpath(name, nil) else { return nil }
             defer { free(resolved) }

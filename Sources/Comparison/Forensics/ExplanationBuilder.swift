@@ -51,7 +51,7 @@ struct ExplanationBuilder {
     /// The module whose update a tensor should hold.
     private func module(of pair: TensorPair) -> LoRAModule? {
         guard let change = pair.changes.first, let adapter = plan.adapter else { return nil }
-        return adapter.modules[adapter.module(ofChange: change)]
+        return adapter.modules[adapter.module(ofChange: change.change)]
     }
 
     private func withoutUpdate(_ index: Int) -> TensorExplanation {
@@ -90,10 +90,10 @@ struct ExplanationBuilder {
             }
             switch found.hypothesis {
             case .transposed: return explanation(pair, .transposed, judge: draft.judge, otherFit: found.fit)
-            case .asConfigured(let change):
+            case .asConfigured(let match):
                 return explanation(
                     pair, .otherModule, judge: draft.judge,
-                    otherModule: plan.adapter.map { $0.modules[$0.module(ofChange: change)].name },
+                    otherModule: plan.adapter.map { $0.modules[$0.module(ofChange: match.change)].name },
                     otherFit: found.fit)
             }
         }

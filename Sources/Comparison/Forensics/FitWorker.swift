@@ -3,12 +3,12 @@ import Quantization
 import Reports
 import Tensors
 
-/// An update that a tensor's change may come from, as an index into the adapter's changes.
+/// An update that a tensor's change may come from: one that the adapter has for a tensor of that shape.
 enum UpdateHypothesis: Hashable, Sendable {
     /// What the configuration says.
-    case asConfigured(change: Int)
+    case asConfigured(AdapterMatch)
     /// The same, transposed.
-    case transposed(change: Int)
+    case transposed(AdapterMatch)
 }
 
 /// Fits changes of tensors to updates, run by run, with memory of its own.
@@ -168,8 +168,8 @@ extension LoRAAdapter {
     /// The factors that a hypothesis speaks of.
     fileprivate func factors(_ hypothesis: UpdateHypothesis) throws -> LowRankFactors {
         switch hypothesis {
-        case .asConfigured(let change): try addedFactors(ofChange: change)
-        case .transposed(let change): try addedFactors(ofChange: change).transposed
+        case .asConfigured(let match): try addedFactors(of: match)
+        case .transposed(let match): try addedFactors(of: match).transposed
         }
     }
 }

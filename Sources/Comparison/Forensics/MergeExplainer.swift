@@ -55,7 +55,7 @@ public struct MergeExplainer: Sendable {
         let items = rest.map { index in
             let pair = plan.pairs[index]
             return FitWorker.Item(
-                pair: pair, updates: pair.changes.map { .asConfigured(change: $0) }, predictsRounding: true)
+                pair: pair, updates: pair.changes.map { .asConfigured($0) }, predictsRounding: true)
         }
         let sums = try fits(items, rest.map { plan.pairs[$0].chunks })
         let builder = ExplanationBuilder(

@@ -47,12 +47,11 @@ struct UpdateSearch {
 
     private func hypotheses(for pair: Int) -> [UpdateHypothesis] {
         // What takes several updates at once has no single other one.
-        guard let adapter = plan.adapter, plan.pairs[pair].changes.count == 1 else { return [] }
+        guard plan.pairs[pair].changes.count == 1, let shape = plan.pairs[pair].a?.tensor.shape else { return [] }
         let own = plan.pairs[pair].changes[0]
-        let shape = adapter.shape(ofChange: own)
         let isSquare = shape.count == 2 && shape[0] == shape[1]
-        let others = adapter.changes.indices.filter { $0 != own && adapter.shape(ofChange: $0) == shape }
-        return (isSquare ? [.transposed(change: own)] : []) + others.map { .asConfigured(change: $0) }
+        let others = plan.pairs.lazy.filter { $0.a?.tensor.shape == shape }.flatMap(\.changes).filter { $0 != own }
+        return (isSquare ? [.transposed(own)] : []) + others.map { .asConfigured($0) }
     }
 
     /// Chunks spread evenly over a tensor.
@@ -60,15 +59,5 @@ struct UpdateSearch {
         var chunks = plan.pairs[pair].chunks
         chunks.stride = max(1, chunks.elements / UpdateSearch.sampleElements)
         return chunks
-    }
-}
-
-extension LoRAAdapter {
-    /// The shape of what a change adds, as it is stored.
-    fileprivate func shape(ofChange index: Int) -> [Int] {
-        switch changes[index].kind {
-        case .lowRank(let module): modules[module].weightShape
-        case .bias(let module): [modules[module].outFeatures]
-        }
     }
 }

@@ -6,12 +6,16 @@ extension Chunk {
     ///
     /// From now on what the changes add also counts for the exact result.
     ///
-    /// - Parameter baseDType: What the elements are rounded to first; `nil` for not at all.
+    /// - Parameters:
+    ///   - baseDType: What the elements are rounded to first; `nil` for not at all.
+    ///   - updateDType: What those updates are rounded to that PEFT rounds before it adds them; `nil` for not at all.
     /// - Throws: ``ConversionError/zeroNorm(tensor:output:)``.
-    func mergedValues(_ facts: OperationFacts, baseDType: DType?) throws -> UnsafeMutablePointer<Float> {
+    func mergedValues(
+        _ facts: OperationFacts, baseDType: DType?, updateDType: DType? = nil
+    ) throws -> UnsafeMutablePointer<Float> {
         let values = takeValues()
-        guard let updates = facts.plainUpdates else {
-            return try mergeInOrder(facts, baseDType: baseDType).values
+        guard let updates = facts.plainUpdates(areExact: updateDType == nil) else {
+            return try mergeInOrder(facts, baseDType: baseDType, updateDType: updateDType).values
         }
         let update = addUpdates(updates)
         if let baseDType { FloatConversion.round(values, count: count, to: baseDType) }
@@ -23,8 +27,8 @@ extension Chunk {
     ///
     /// - Throws: as ``mergedValues(_:baseDType:)``.
     func mergedUpdate(_ facts: OperationFacts, baseDType: DType) throws -> UnsafePointer<Float> {
-        guard let updates = facts.plainUpdates else {
-            return try mergeInOrder(facts, baseDType: baseDType).update
+        guard let updates = facts.plainUpdates(areExact: true) else {
+            return try mergeInOrder(facts, baseDType: baseDType, updateDType: nil).update
         }
         return addUpdates(updates)
     }
@@ -40,7 +44,7 @@ extension Chunk {
 
     /// Applies changes one after the other, rounding to float32 where PEFT does.
     private func mergeInOrder(
-        _ facts: OperationFacts, baseDType: DType?
+        _ facts: OperationFacts, baseDType: DType?, updateDType: DType?
     ) throws -> (values: UnsafeMutablePointer<Float>, update: UnsafePointer<Float>) {
         let values = takeValues()
         if let baseDType { FloatConversion.round(values, count: count, to: baseDType) }
@@ -48,8 +52,9 @@ extension Chunk {
         var scales = facts.outputScales.makeIterator()
         for change in facts.changes {
             switch change {
-            case .add(let update):
+            case .add(let update, let isRoundedFirst):
                 update.compute(range, accumulate: false, into: single)
+                if isRoundedFirst, let updateDType { FloatConversion.round(single, count: count, to: updateDType) }
                 for index in 0..<count { values[index] += single[index] }
             case .scaleSum(let update, let magnitudes):
                 update.compute(range, accumulate: false, into: single)
@@ -133,11 +138,13 @@ extension Chunk {
 }
 
 extension OperationFacts {
-    /// The updates if all changes are added, so that their order does not matter; `nil` otherwise.
-    fileprivate var plainUpdates: [LowRankUpdate]? {
+    /// The updates if all changes are added as they are, so that their order does not matter; `nil` otherwise.
+    ///
+    /// - Parameter areExact: Whether none is rounded before it is added.
+    fileprivate func plainUpdates(areExact: Bool) -> [LowRankUpdate]? {
         var updates: [LowRankUpdate] = []
         for change in changes {
-            guard case .add(let update) = change else { return nil }
+            guard case .add(let update, let isRoundedFirst) = change, areExact || !isRoundedFirst else { return nil }
             updates.append(update)
         }
         return updates

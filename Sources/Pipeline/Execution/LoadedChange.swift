@@ -6,8 +6,8 @@ import Tensors
 ///
 /// V is the tensor with the changes before this one, W the tensor before any of them.
 enum LoadedChange: Sendable {
-    /// V + update.
-    case add(LowRankUpdate)
+    /// V + update; some updates PEFT rounds to the weight's dtype before it adds them.
+    case add(LowRankUpdate, isRoundedFirst: Bool)
     /// DoRA: m / ‖W + update‖ · (V + update), with a magnitude m and a norm for each output.
     case scaleSum(LowRankUpdate, Magnitudes)
 }
@@ -30,13 +30,16 @@ extension PlannedModel {
         }
         switch kind(of: pending) {
         case .lowRank(let index):
-            let factors = try adapter.factors(ofModule: index)
-            guard let magnitudes = try adapter.magnitudes(ofModule: index) else { return .add(update(factors)) }
+            let placement = pending.placement ?? adapter.modules[index].placement
+            let factors = try adapter.factors(ofModule: index, placement: placement)
+            guard let magnitudes = try adapter.magnitudes(ofModule: index) else {
+                return .add(update(factors), isRoundedFirst: placement.isRoundedFirst)
+            }
             return .scaleSum(
                 update(factors),
-                Magnitudes(values: magnitudes, areColumns: adapter.modules[index].isStoredInOut))
+                Magnitudes(values: magnitudes, areColumns: placement.layout.isTransposed))
         case .bias(let index):
-            return .add(update(try adapter.biasFactors(ofModule: index)))
+            return .add(update(try adapter.biasFactors(ofModule: index)), isRoundedFirst: false)
         }
     }
 }
@@ -44,7 +47,8 @@ extension PlannedModel {
 extension LowRankUpdate {
     fileprivate init(_ factors: LowRankFactors) {
         self.init(
-            left: factors.left, right: factors.right, rows: factors.rows, columns: factors.columns, rank: factors.rank,
+            left: factors.left, right: factors.right, blocks: factors.blocks, rows: factors.rows,
+            columns: factors.columns, rank: factors.rank,
             scaling: Float(factors.scaling))
     }
 }

@@ -44,7 +44,7 @@ struct ReportBuilder {
     /// The report of a tensor that left no figures: one without elements, or one that was copied.
     private func emptyOrUntouched(_ before: LogicalTensor, _ after: LogicalTensor, hasOperations: Bool) -> TensorReport
     {
-        guard hasOperations else { return .untouched(before) }
+        guard hasOperations else { return .untouched(after) }
         return TensorReport(
             name: after.name, shape: after.shape, before: before.encoding, after: after.encoding, sums: ErrorSums())
     }

@@ -57,7 +57,8 @@ public struct PipelinePlan: Sendable {
 
     /// The config.json of an output; `nil` when the input has none.
     func configuration(of output: PlannedOutput) -> ModelConfig? {
-        model.input.config?.describing(output.tensors, original: model.input.reader.tensors)
+        let described = model.input.config?.describing(output.tensors, original: model.input.reader.tensors)
+        return model.layerSources.map { described?.replicatingLayers($0) } ?? described
     }
 
     /// Refuses to work on weights that we cannot decode.

@@ -44,6 +44,13 @@ extension PlannedModel {
                     "put \"merge-in-4bit\" or \"dequantize-merge\" before it, or keep base and adapter in one container (\"format\": \"nf4\")"
             )
         }
+        if format == .nf4, layerSources != nil, let waiting = tensors.first(where: { !$0.pendingChanges.isEmpty }) {
+            throw PlanError(
+                place: place,
+                problem:
+                    "the change of \"\(waiting.tensor.name)\" is attached but not merged, and a container would replicate the layers again when it is read",
+                remedy: "put \"merge-in-4bit\" or \"dequantize-merge\" before it")
+        }
         let anyQuantized = tensors.contains { $0.tensor.encoding.blockQuantization != nil }
         switch format {
         case .safetensors where anyQuantized:

@@ -14,6 +14,8 @@ public struct PlannedModel: Sendable {
     public var tensors: [PlannedTensor]
     public var adapters: [AttachedAdapter] = []
     public var outputs: [PlannedOutput] = []
+    /// For each layer the input's layer that it is a copy of; `nil` when the layers are the input's own.
+    public private(set) var layerSources: [Int]?
     /// What a user should know although the conversion can go on.
     public var warnings: [String] = []
 
@@ -33,12 +35,14 @@ public struct PlannedModel: Sendable {
     ///   - path: The adapter as reports and containers name it.
     ///   - rename: A rule that makes the adapter's names the model's, where they differ.
     mutating func attach(_ adapter: LoRAAdapter, weight: Double, path: String, rename: RenameRule? = nil) throws {
+        try replicateLayers(adapter.configuration.layerReplication)
         let names = try adapter.nameFit(to: tensors.map(\.tensor.name), rename: rename)
-        let matches = try adapter.match(to: names.renamed(tensors.map(\.tensor)))
+        let matches = try adapter.match(
+            to: names.renamed(tensors.map(\.tensor)), orientation: WeightOrientation(config: input.config))
         noteNames(of: adapter, names, path: path)
         for match in matches {
             tensors[match.tensor].pendingChanges.append(
-                PendingChange(adapter: adapters.count, change: match.change))
+                PendingChange(adapter: adapters.count, change: match.change, placement: match.placement))
         }
         adapters.append(AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: path, matches: matches))
     }
@@ -51,6 +55,16 @@ public struct PlannedModel: Sendable {
             )
         }
         if let rule = fit.rule { warnings.append("adapter \(path): its names were matched by a rule: \(rule)") }
+    }
+
+    /// Gives the model the layers that an adapter was trained on.
+    private mutating func replicateLayers(_ ranges: [Range<Int>]) throws(LayerReplicationError) {
+        guard !ranges.isEmpty else { return }
+        let isUnchanged = adapters.isEmpty && outputs.isEmpty && tensors.allSatisfy(\.operations.isEmpty)
+        guard isUnchanged else { throw .modelHasChanged }
+        let replication = try LayerReplication(ranges)
+        tensors = try replication.applied(to: tensors)
+        layerSources = replication.sources
     }
 
     /// The indices of the tensors that a stage's default or its `include` and `exclude` globs select.
@@ -139,6 +153,8 @@ public struct PendingChange: Hashable, Sendable {
     public let adapter: Int
     /// Index into the adapter's changes.
     public let change: Int
+    /// What the tensor takes of the change's factors, if it has some.
+    public let placement: FactorPlacement?
 }
 
 extension PlannedModel {

@@ -94,7 +94,9 @@ extension PlannedModel {
     /// Bytes of the data of all changes that a tensor's operations merge.
     func factorBytes(_ tensor: PlannedTensor) -> Int {
         tensor.operations.reduce(0) { total, operation in
-            operation.changes.reduce(total) { $0 + adapters[$1.adapter].adapter.factorBytes(ofChange: $1.change) }
+            operation.changes.reduce(total) {
+                $0 + adapters[$1.adapter].adapter.factorBytes(ofChange: $1.change, placement: $1.placement)
+            }
         }
     }
 }

@@ -7,10 +7,18 @@ struct MergeDense: TensorOperation {
     /// The quant state's dtype, to which a 4-bit base is rounded first; `nil` for a dense base.
     let baseDType: DType?
     let merge: PendingMerge
+    /// The dtype that the weight has before the merge, dense or dequantized.
+    private let weightDType: DType
 
-    init(dtype: DType, baseDType: DType?, merge: PendingMerge) {
+    /// A merge into a weight that is 4-bit before.
+    init(dtype: DType, baseDType: DType, merge: PendingMerge) {
+        self.init(dtype: dtype, baseDType: baseDType, weightDType: baseDType, merge: merge)
+    }
+
+    private init(dtype: DType, baseDType: DType?, weightDType: DType, merge: PendingMerge) {
         self.dtype = dtype
         self.baseDType = baseDType
+        self.weightDType = weightDType
         self.merge = merge
     }
 
@@ -30,7 +38,7 @@ struct MergeDense: TensorOperation {
                 place: place, problem: "\"\(name)\" is \(current.rawValue), in which no merge is written",
                 remedy: "use \"dequantize-merge\" with a \"dtype\": bf16, f16 or f32")
         }
-        self.init(dtype: result, baseDType: nil, merge: merge)
+        self.init(dtype: result, baseDType: nil, weightDType: current, merge: merge)
     }
 
     var result: Encoding { .dense(dtype) }
@@ -38,7 +46,10 @@ struct MergeDense: TensorOperation {
     var preparations: [Preparation] { merge.preparations }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        chunk.become(dense: dtype, values: try chunk.mergedValues(facts, baseDType: baseDType))
+        chunk.become(
+            dense: dtype,
+            values: try chunk.mergedValues(
+                facts, baseDType: baseDType, updateDType: [.bf16, .f16].contains(weightDType) ? weightDType : nil))
     }
 
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] {

@@ -81,7 +81,7 @@ extension PlannedModel {
     /// Refuses to turn a `Conv1D` weight from dense to 4-bit or back: transformers transposes it on the way, and a copy in
     /// the other orientation would load and compute nonsense.
     func checkOrientation(of tensor: LogicalTensor, place: String) throws(PlanError) {
-        guard QuantizableWeights(config: input.config).isConv1D(tensor) else { return }
+        guard WeightOrientation(config: input.config).isConv1D(tensor) else { return }
         throw PlanError(
             place: place,
             problem:

@@ -7,8 +7,9 @@ Each folder is what `save_pretrained` wrote, plus `expected.safetensors`: `<modu
 `<module>.scaling` the scaling (float64), after the adapter was loaded again from the folder. `base.json` has the names
 and shapes of the model's tensors. Factors are random and not zero; seeds are fixed.
 
-`fields.json` lists the fields of `LoraConfig` with their defaults, `pattern-keys.json` what PEFT's `get_pattern_key`
-answers, and `targets.json` what its `check_target_module_exists` answers.
+`fields.json` lists the fields of `LoraConfig` with their defaults, `peft-types.json` PEFT's methods and whether it can merge
+them, `pattern-keys.json` what PEFT's `get_pattern_key` answers, and `targets.json` what its `check_target_module_exists`
+answers.
 """
 
 import dataclasses
@@ -18,7 +19,8 @@ import warnings
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, PeftType, get_peft_model
+from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from safetensors.torch import load_file, save_file
@@ -150,6 +152,18 @@ def default(field):
 
 fields = {field.name: default(field) for field in dataclasses.fields(LoraConfig)}
 (HERE / "fields.json").write_text(json.dumps(fields, indent=1) + "\n")
+
+# Methods that have no layers, or whose layers have no merge of their own or one that only raises.
+UNMERGEABLE = {"POLY", "XLORA", "LILY", "SHADOW"}
+
+
+def can_merge(peft_type):
+    tuner = PEFT_TYPE_TO_TUNER_MAPPING[peft_type]
+    return hasattr(tuner, "merge_and_unload") and peft_type.value not in UNMERGEABLE
+
+
+methods = {peft_type.value: can_merge(peft_type) for peft_type in PeftType}
+(HERE / "peft-types.json").write_text(json.dumps(methods, indent=1) + "\n")
 
 MODULES = [
     "q_proj",

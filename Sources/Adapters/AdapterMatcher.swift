@@ -1,0 +1,173 @@
+import Checkpoints
+import Tensors
+
+/// Finds the tensors that an adapter changes among those of a model.
+struct AdapterMatcher {
+    let adapter: LoRAAdapter
+    let tensors: [LogicalTensor]
+    let orientation: WeightOrientation
+    private let indices: [String: Int]
+
+    init(adapter: LoRAAdapter, tensors: [LogicalTensor], orientation: WeightOrientation) {
+        self.adapter = adapter
+        self.tensors = tensors
+        self.orientation = orientation
+        indices = Dictionary(tensors.indices.map { (tensors[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The matches of all changes, in the order of the changes.
+    ///
+    /// - Throws: ``AdapterError/unmatched(adapter:count:_:)`` with every change that fits no tensor.
+    func matches() throws(AdapterError) -> [AdapterMatch] {
+        var matches: [AdapterMatch] = []
+        var problems: [LoRAMatchProblem] = []
+        let parameters = placedParameters(&problems)
+        for (index, change) in adapter.changes.enumerated() {
+            if case .lowRank(let module) = change.kind, adapter.modules[module].parameter != nil {
+                matches += (parameters[module] ?? []).map { tensor, placement in
+                    AdapterMatch(change: index, tensor: tensor, placement: placement)
+                }
+                continue
+            }
+            guard let tensor = indices[change.tensorName] else {
+                problems.append(absence(of: change))
+                continue
+            }
+            do throws(LoRAMatchProblems) {
+                matches.append(
+                    AdapterMatch(
+                        change: index, tensor: tensor, placement: try placement(of: change, in: tensors[tensor])))
+            } catch {
+                problems += error.all
+            }
+        }
+        guard problems.isEmpty else {
+            let names = ClosestNames(among: tensors.map(\.name))
+            throw .unmatched(
+                adapter: adapter.directory, count: adapter.changes.count,
+                problems.map { problem in
+                    guard case .noTensor(let name, _) = problem else { return problem }
+                    return .noTensor(name: name, closest: names.closest(to: name))
+                })
+        }
+        return matches
+    }
+
+    private func absence(of change: AdapterChange) -> LoRAMatchProblem {
+        switch change.kind {
+        case .lowRank: .noTensor(name: change.tensorName, closest: [])
+        case .bias(let module): .noBias(module: adapter.modules[module].name)
+        }
+    }
+
+    private func placement(
+        of change: AdapterChange, in tensor: LogicalTensor
+    ) throws(LoRAMatchProblems) -> FactorPlacement? {
+        try requireFloatingPoint(tensor)
+        switch change.kind {
+        case .lowRank(let index):
+            let module = adapter.modules[index]
+            return FactorPlacement(
+                layout: try layout(of: module, in: tensor), rank: module.rank, scaling: module.scaling)
+        case .bias(let index):
+            let expected = [adapter.modules[index].outFeatures]
+            guard tensor.shape == expected else {
+                throw LoRAMatchProblems(
+                    .shape(name: tensor.name, expected: expected, found: tensor.shape, fitsTransposed: false))
+            }
+            return nil
+        }
+    }
+
+    private func requireFloatingPoint(_ tensor: LogicalTensor) throws(LoRAMatchProblems) {
+        guard let dtype = tensor.encoding.denseDType, !dtype.isFloatingPoint else { return }
+        throw LoRAMatchProblems(.notFloatingPoint(name: tensor.name, found: dtype))
+    }
+
+    // MARK: - Weights of modules
+
+    /// How the product of a module's factors lies in its weight.
+    private func layout(of module: LoRAModule, in tensor: LogicalTensor) throws(LoRAMatchProblems) -> FactorLayout {
+        if module.kind == .linear, tensor.shape.count != 2 {
+            throw LoRAMatchProblems(.notAMatrix(name: tensor.name, found: tensor.shape))
+        }
+        let (plain, flipped) = (module.weightShape(storedInOut: false), module.weightShape(storedInOut: true))
+        let isSquare = plain == flipped
+        var storedInOut = !isSquare && tensor.shape == flipped
+        if let known = isKnownInOut(tensor) {
+            storedInOut = known
+        } else if isSquare, module.kind == .linear {
+            guard !isConfigurationContradicted || tensor.shape != plain else {
+                throw LoRAMatchProblems(
+                    .unclearOrientation(name: tensor.name, shape: tensor.shape, storedInOut: module.isStoredInOut))
+            }
+            storedInOut = module.isStoredInOut
+        }
+        let expected = storedInOut ? flipped : plain
+        guard tensor.shape == expected else {
+            throw LoRAMatchProblems(
+                .shape(
+                    name: tensor.name, expected: expected, found: tensor.shape,
+                    fitsTransposed: tensor.shape == (storedInOut ? plain : flipped)))
+        }
+        return storedInOut ? .inOut : .outIn
+    }
+
+    /// Whether a weight is stored [in, out], where that does not hang on the adapter; `nil` where it does.
+    private func isKnownInOut(_ tensor: LogicalTensor) -> Bool? {
+        // transformers transposes a Conv1D before it quantizes it.
+        if tensor.encoding.blockQuantization != nil { return false }
+        return orientation.hasConv1D ? orientation.isConv1D(tensor) : nil
+    }
+
+    /// Whether the shape of some weight shows that `fan_in_fan_out` is not what all modules are like.
+    ///
+    /// PEFT corrects the field for each module by its class, and saves what it was for the last.
+    private var isConfigurationContradicted: Bool {
+        adapter.modules.contains { module in
+            guard module.kind == .linear, let index = indices[module.weightName] else { return false }
+            let (plain, flipped) = (module.weightShape(storedInOut: false), module.weightShape(storedInOut: true))
+            return plain != flipped && tensors[index].shape == (module.isStoredInOut ? plain : flipped)
+                && isKnownInOut(tensors[index]) == nil
+        }
+    }
+
+    // MARK: - Parameters
+
+    /// For each module of factors of a parameter the tensors with its values.
+    private func placedParameters(
+        _ problems: inout [LoRAMatchProblem]
+    ) -> [Int: [(tensor: Int, placement: FactorPlacement)]] {
+        var owners: [String: [(index: Int, module: LoRAModule)]] = [:]
+        var order: [String] = []
+        for (index, module) in adapter.modules.enumerated() {
+            guard let owner = module.parameter?.owner else { continue }
+            if owners[owner] == nil { order.append(owner) }
+            owners[owner, default: []].append((index, module))
+        }
+        guard !order.isEmpty else { return [:] }
+        let places = ParameterPlaces(tensors, indices: indices)
+        var placed: [Int: [(tensor: Int, placement: FactorPlacement)]] = [:]
+        for owner in order {
+            let modules = owners[owner] ?? []
+            let targets = modules.first?.module.parameter?.targets ?? []
+            let assignment = ParameterAssignment(
+                owner: owner, modules: modules,
+                places: targets.compactMap { target in
+                    places.place(of: target.name, on: owner).map { (target, $0) }
+                },
+                orientation: orientation,
+                writerKnowsOrientation: adapter.configuration.peftVersion.map { $0 >= ParameterAssignment.firstKnowing }
+                    ?? false)
+            do throws(LoRAMatchProblems) {
+                for solved in try assignment.solve() {
+                    placed[solved.module] = solved.tensors
+                    for (tensor, _) in solved.tensors { try requireFloatingPoint(tensors[tensor]) }
+                }
+            } catch {
+                problems += error.all
+            }
+        }
+        return placed
+    }
+}

@@ -1,0 +1,150 @@
+import Adapters
+import Checkpoints
+import SystemPackage
+import Tensors
+
+/// Whether an adapter fits a base model.
+struct BaseChecks {
+    let findings: [LintFinding]
+    /// How the base stores the tensors that the adapter changes and that fit, by name.
+    let matchedEncodings: [String: Encoding]
+
+    /// - Parameter adapter: What could be opened of the adapter.
+    init(adapter: LoRAAdapter, examination: AdapterExamination, base: ModelDirectory) {
+        var problems: [LoRAMatchProblem] = []
+        do throws(AdapterError) {
+            _ = try adapter.match(to: base.reader.tensors)
+        } catch {
+            if case .unmatched(_, _, let found) = error { problems = found }
+        }
+        let unmatched = Set(problems.map(\.subject))
+        let wanted = Set(adapter.changes.map(\.tensorName)).subtracting(unmatched)
+        matchedEncodings = Dictionary(
+            base.reader.tensors.lazy.filter { wanted.contains($0.name) }.map { ($0.name, $0.encoding) },
+            uniquingKeysWith: { first, _ in first })
+        findings =
+            problems.map { LintFinding(.unmatched, $0.subject, "\($0)") }
+            + BaseChecks.foreignQuantization(base)
+            + BaseChecks.targetsWithoutFactors(adapter, examination, base)
+            + BaseChecks.baseName(adapter, base)
+            + BaseChecks.embeddings(examination.tensors, base)
+    }
+
+    private static func foreignQuantization(_ base: ModelDirectory) -> [LintFinding] {
+        guard let foreign = base.foreignQuantization else { return [] }
+        return [
+            LintFinding(
+                .foreignQuantization, nil,
+                "the base is quantized with \(foreign.method) (\(foreign.evidence)), which cannot be decoded; give the base in 16 bits or in bitsandbytes' 4 bits"
+            )
+        ]
+    }
+
+    /// Weights of the base that the configuration names and that have no factors.
+    private static func targetsWithoutFactors(
+        _ adapter: LoRAAdapter, _ examination: AdapterExamination, _ base: ModelDirectory
+    ) -> [LintFinding] {
+        switch adapter.configuration.targetModules {
+        case nil, .expression("all-linear"): return []
+        default: break
+        }
+        guard let rules = try? ModuleRules(adapter.configuration, file: adapter.directory) else { return [] }
+        let present = Set(examination.modulesInFile)
+        return base.reader.tensors.compactMap { tensor in
+            guard tensor.shape.count == 2, tensor.name.hasSuffix(".weight") else { return nil }
+            let module = String(tensor.name.dropLast(".weight".count))
+            guard !present.contains(module), rules.objection(to: module) == nil else { return nil }
+            return LintFinding(
+                .targetWithoutFactors, module,
+                "target_modules names it and the base has it, but the adapter has no factors for it; is the file complete?"
+            )
+        }
+    }
+
+    // MARK: - Names
+
+    private static func baseName(_ adapter: LoRAAdapter, _ base: ModelDirectory) -> [LintFinding] {
+        guard let trained = adapter.configuration.baseModelNameOrPath, !trained.isEmpty else { return [] }
+        let configured = base.config?.json["_name_or_path"]?.string
+        let known = [configured].compactMap(\.self).flatMap { FilePath($0).components.map(\.string) }
+        let path =
+            (FileSystem.resolved(base.path) ?? base.path).components.map(\.string)
+            + base.path.components.map(\.string)
+        let candidates = Set((known + path).flatMap(spellings))
+        guard candidates.isDisjoint(with: spellings(of: lastComponent(of: trained))) else { return [] }
+        let given = configured.flatMap { $0.isEmpty ? nil : lastComponent(of: $0) } ?? path.last ?? base.path.string
+        return [
+            LintFinding(
+                .baseNameMismatch, "base_model_name_or_path",
+                "the adapter was trained on \(trained), the base given is \(given); is it the same model?")
+        ]
+    }
+
+    private static func lastComponent(of name: String) -> String {
+        FilePath(name).lexicallyNormalized().lastComponent?.string ?? name
+    }
+
+    /// The names that a folder's may stand for: its own, and that of a model in Hugging Face's cache
+    /// (`models--org--name`); without what says that it was quantized.
+    private static func spellings(of name: String) -> [String] {
+        let lowered = name.lowercased()
+        let cached =
+            lowered.hasPrefix("models--") ? lastComponent(of: lowered.replacing("--", with: "/")) : nil
+        return [lowered, cached].compactMap(\.self).flatMap { spelling in
+            let bare = quantizations.first { spelling.hasSuffix($0) }.map { String(spelling.dropLast($0.count)) }
+            return [spelling, bare].compactMap(\.self)
+        }
+    }
+
+    private static let quantizations = ["-unsloth-bnb-4bit", "-bnb-4bit", "-4bit", "-nf4", "-bf16", "-fp16"]
+
+    // MARK: - Embeddings
+
+    private static let embeddingNames = ["embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "word_embeddings"]
+
+    private static func embeddings(
+        _ tensors: [LogicalTensor], _ base: ModelDirectory
+    ) -> [LintFinding] {
+        let baseTensors = Dictionary(
+            base.reader.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let isTied =
+            base.config?.json["tie_word_embeddings"]?.bool ?? false
+            || base.config?.json["text_config"]?["tie_word_embeddings"]?.bool ?? false
+        let prefix = "base_model.model."
+        var seen: Set<String> = []
+        var findings: [LintFinding] = []
+        for tensor in tensors {
+            let name = tensor.name.hasPrefix(prefix) ? String(tensor.name.dropFirst(prefix.count)) : tensor.name
+            let components = name.split(separator: ".")
+            guard let place = components.firstIndex(where: { embeddingNames.contains(String($0)) }) else { continue }
+            let module = components[...place].joined(separator: ".")
+            if isTied, seen.insert(module).inserted {
+                findings.append(
+                    LintFinding(
+                        .tiedEmbeddings, module,
+                        """
+                        is changed by the adapter, and the base ties its input and output embeddings \
+                        (tie_word_embeddings): a change of one is a change of the other, or unties them
+                        """))
+            }
+            let weight = module + ".weight"
+            guard let found = baseTensors[weight], found.shape.count == 2, let rows = vocabulary(of: tensor, name),
+                rows != found.shape[0]
+            else { continue }
+            findings.append(
+                LintFinding(
+                    .grownVocabulary, tensor.name,
+                    "has \(rows) tokens, and \(weight) of the base has \(found.shape[0]): the vocabulary was resized in training"
+                ))
+        }
+        return findings
+    }
+
+    /// The tokens that an adapter's tensor of an embedding has values for; `nil` where its shape does not tell.
+    private static func vocabulary(of tensor: LogicalTensor, _ name: String) -> Int? {
+        guard tensor.shape.count == 2 else { return nil }
+        if name.hasSuffix("lora_embedding_A") { return tensor.shape[1] }
+        if name.contains("lm_head"), name.hasSuffix("lora_B.weight") { return tensor.shape[0] }
+        return name.contains("lora_") || !name.hasSuffix(".weight") ? nil : tensor.shape[0]
+    }
+}
