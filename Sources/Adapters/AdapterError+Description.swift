@@ -49,6 +49,8 @@ extension AdapterError: CustomStringConvertible {
             """
         case .unusableRename(let adapter, let rule, let reason):
             "\(adapter): the rule \"\(rule)\" \(reason)"
+        case .uncombinable(let adapters, let reason):
+            "\(adapters.map(\.string).joined(separator: ", ")): cannot be combined: \(reason)"
         case .nonFinite(let file, let tensor, let index):
             "\(file): \(tensor): element \(index) is NaN or infinite; the training run diverged, use an earlier checkpoint"
         case .unmatched(let adapter, let count, let problems):

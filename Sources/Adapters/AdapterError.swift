@@ -28,6 +28,8 @@ public enum AdapterError: Error, Hashable, Sendable {
     case ambiguousNames(adapter: FilePath, example: String, choices: [String])
     /// A rule for names that has no effect, or makes two names one.
     case unusableRename(adapter: FilePath, rule: String, reason: String)
+    /// Adapters that cannot be made one.
+    case uncombinable(adapters: [FilePath], reason: String)
     /// A factor has a value that is NaN or infinite.
     case nonFinite(file: FilePath, tensor: String, index: Int)
     /// Changes that do not fit the model; `count` is how many the adapter has in all.

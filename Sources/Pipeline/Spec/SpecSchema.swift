@@ -62,6 +62,7 @@ public enum SpecSchema {
         case .strings: ["type": "array", "minItems": 1, "items": ["type": "string", "minLength": 1]]
         case .size: ["type": ["string", "integer"], "minimum": 1]
         case .object(let keys): schema(of: keys)
+        case .objects(let keys): ["type": "array", "minItems": 1, "items": schema(of: keys)]
         }
     }
 }
