@@ -102,6 +102,14 @@ def measure_processes(arguments, directory: Path, add) -> None:
     add("Whole process: two threads beside one", table(conversions.two_threads_beside_one([
         ("quantize bf16 to bitsandbytes NF4", quantize), ("merge-in-4bit, rank 16", merge),
         ("merge-in-4bit, rank 16, as PEFT", merge_as_peft)]), "two", "one"))
+    container = directory / "small-base.nf4"
+    if not container.exists():
+        subprocess.run([arguments.qconv, "convert", str(nf4), str(container), "--quiet"], check=True)
+    examples = Path(__file__).resolve().parent.parent / "examples" / "tiny-llama"
+    add("qconv batch: four adapters beside a pipeline of one", table([
+        conversions.batch_beside_one("tiny-llama", examples / "base-nf4", examples / "adapters" / "checkpoint-200"),
+        conversions.batch_beside_one("135 M weights", nf4, adapter),
+        conversions.batch_beside_one("135 M weights in a container", container, adapter)], "four", "one"))
     large = conversions.generate("large", "--weights", "1000000000", "--adapter", str(large_adapter))
     add("1 billion weights, half of them in one tensor", check_table(
         conversions.large_beside_small(large, small, large_adapter, adapter)))

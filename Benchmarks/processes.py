@@ -165,6 +165,31 @@ class Conversions:
                   f"{per_weight:.2f} ns a weight"),
         ]
 
+    def batch_beside_one(self, name: str, base: Path, adapter: Path, count: int = 4, **options) -> Row:
+        """A batch of some adapters beside a pipeline of one of them: the same number of weights and modules in each."""
+        runs = self.directory / f"{adapter.name}-runs"
+        for number in range(count):
+            copy = runs / f"checkpoint-{number + 1}"
+            if not copy.exists():
+                shutil.copytree(adapter, copy)
+        output = self.directory / f"batch-{name}"
+        step = {"op": "merge-in-4bit"} | options
+        batch = self.spec(output.name, {
+            "input": str(base), "steps": [{"op": "attach-adapter", "path": "{adapter}"}, step],
+            "output": {"path": str(output / "{name}"), "format": "bitsandbytes"},
+            "batch": {"adapters": [str(runs / "*")]}})
+        one = self.merge_spec(base, adapter, f"batch-{name}-one", **options)
+
+        def run_batch() -> Usage:
+            shutil.rmtree(output, ignore_errors=True)
+            return run_process([self.qconv, "batch", batch, "--quiet"])
+
+        ours, alone = paired(run_batch, lambda: self.pipeline(one), self.runs)
+        ratio = median(cpu(a) / cpu(b) for a, b in zip(ours, alone))
+        return Row(
+            f"{count} adapters, {name}", [u.seconds for u in ours], [u.seconds for u in alone], 1.6, at_most=True,
+            notes=f"CPU {ratio:.2f} ×, peak {size_text(max(u.peak_bytes for u in ours))}")
+
     def two_threads_beside_one(self, jobs: list[tuple[str, str]]) -> list[Row]:
         rows = []
         for name, spec in jobs:

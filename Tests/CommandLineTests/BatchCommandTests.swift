@@ -97,7 +97,7 @@ import Testing
         #expect(!workspace.exists("out"))
     }
 
-    /// Kills batches at random moments, each of which goes on where the one before was killed.
+    /// Kills batches at random moments, each of which goes on where the one before was killed. QCONV_TEST_KILLS says how often.
     @Test func killedAtAnyMoment() throws {
         #expect(try batch("--quiet").status == 0)
         let expected = try outputs()

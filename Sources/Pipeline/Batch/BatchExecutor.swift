@@ -56,16 +56,17 @@ public struct BatchExecutor: Sendable {
     }
 
     private func run(_ pass: [Int], number: Int, _ ledger: BatchLedger) {
-        var begun: [(item: Int, plan: PipelinePlan)] = []
-        for index in pass {
-            guard let plan = plan.items[index].plan else { continue }
+        let begun = mapOnThreads(pass.count, threads: PipelineExecutor.syncThreads) {
+            [plan] position -> (item: Int, plan: PipelinePlan)? in
+            let item = plan.items[pass[position]]
             do {
-                try self.plan.items[index].recordFile?.begin()
-                begun.append((index, plan))
+                try item.recordFile?.begin()
             } catch {
-                ledger.settle(index, failure: error)
+                ledger.settle(pass[position], failure: error)
+                return nil
             }
-        }
+            return item.plan.map { (pass[position], $0) }
+        }.compactMap(\.self)
         do {
             guard !begun.isEmpty else { return }
             let passPlan = try PassPlan(begun.map(\.plan), options: options)
@@ -73,7 +74,7 @@ public struct BatchExecutor: Sendable {
             let executor = PipelineExecutor(
                 pass: passPlan, options: options, isCancelled: isCancelled,
                 progress: { [onEvent] in onEvent(.progress(pass: number, $0)) })
-            executor.runAll { [begun] index, result in
+            executor.runAll { index, result in
                 settle(begun[index].item, begun[index].plan, result, ledger)
             }
         } catch {
@@ -94,12 +95,12 @@ public struct BatchExecutor: Sendable {
             guard !report.isDiscarded else {
                 try recordFile?.discard()
                 let figures = report.outputs.map { BatchFigures($0, bytes: nil) }
-                return ledger.settle(item, .gateFailed, reason: reason, figures)
+                return ledger.settle(item, .gateFailed, reason: reason, figures, details: report.outputs.last)
             }
             let outputs = try plan.model.outputs.map { try RecordedOutput(at: $0.spec.path) }
             let figures = zip(report.outputs, outputs).map { BatchFigures($0, bytes: $1.bytes) }
             try recordFile?.finish(outputs: outputs, figures: figures, failedGates: reason)
-            ledger.settle(item, .converted, reason: reason, figures)
+            ledger.settle(item, .converted, reason: reason, figures, details: report.outputs.last)
         } catch {
             // The failure is what counts; a record that stays makes the next run convert again.
             try? recordFile?.takeBack(plan)

@@ -32,12 +32,13 @@ final class BatchLedger: Sendable {
     /// - Parameters:
     ///   - reason: Why there are no outputs, or which gates failed.
     ///   - figures: Of each output.
+    ///   - details: Of the last output.
     func settle(
         _ item: Int, _ status: BatchReport.Status, reason: String? = nil, _ figures: [BatchFigures] = [],
-        error: (any Error)? = nil
+        details: OutputReport? = nil, error: (any Error)? = nil
     ) {
         let adapter = BatchReport.Adapter(
-            path: plan.items[item].adapter.path, status: status, reason: reason, outputs: figures)
+            path: plan.items[item].adapter.path, status: status, reason: reason, outputs: figures, details: details)
         state.withLock { state in
             state.settled[item] = adapter
             if let error { state.errors.append(error) }

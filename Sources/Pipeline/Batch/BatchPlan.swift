@@ -1,6 +1,7 @@
 import Checkpoints
 import SystemPackage
 import Tensors
+import Workers
 
 /// A batch that has been checked against its input and all adapters: what will be converted, from headers alone, and in how
 /// many passes over the input.
@@ -47,8 +48,8 @@ public struct BatchPlan: Sendable {
         }
         let input = try PipelinePlan.openInput(of: first)
         let base = try RecordedFile.all(of: input, wholeFiles: options.hashFiles)
-        items = zip(spec.adapters, specs).map { adapter, spec in
-            BatchPlan.item(adapter, spec, input: input, base: base, options: options)
+        items = mapOnThreads(specs.count, threads: ResourcePlan.threadsAsked(options)) { index in
+            BatchPlan.item(spec.adapters[index], specs[index], input: input, base: base, options: options)
         }
         self.spec = spec
         self.input = first.normalized["input"]?.string ?? input.path.string

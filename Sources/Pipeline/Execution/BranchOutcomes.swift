@@ -11,11 +11,10 @@ final class BranchOutcomes: Sendable {
 
     private let state: Mutex<State>
     private let onResult: @Sendable (Int, Result<ConversionReport, any Error>) -> Void
-    private let telling = Mutex(())
 
     /// - Parameters:
     ///   - tensorCounts: How many tensors each branch has.
-    ///   - onResult: Told the result of each branch, one at a time.
+    ///   - onResult: Told the result of each branch, from any thread.
     init(
         tensorCounts: [Int], _ onResult: @escaping @Sendable (Int, Result<ConversionReport, any Error>) -> Void
     ) {
@@ -39,6 +38,6 @@ final class BranchOutcomes: Sendable {
     /// Tells a branch's result, once.
     func settle(_ branch: Int, _ result: Result<ConversionReport, any Error>) {
         guard state.withLock({ $0.settled.insert(branch).inserted }) else { return }
-        telling.withLock { _ in onResult(branch, result) }
+        onResult(branch, result)
     }
 }

@@ -12,6 +12,9 @@ public struct PipelineExecutor: Sendable {
     private let isCancelled: @Sendable () -> Bool
     private let progress: @Sendable (Progress) -> Void
 
+    /// Threads that start and complete outputs. They wait for the disk while files are synced: several wait together.
+    package static let syncThreads = 8
+
     /// How far a conversion is.
     public struct Progress: Sendable {
         /// Bytes of input tensor data converted so far.
@@ -59,48 +62,49 @@ public struct PipelineExecutor: Sendable {
     /// goes wrong for one does not concern the others.
     ///
     /// - Parameter onResult: Told what became of each plan, by index, as soon as that is certain: its outputs are then in
-    ///   place, or gone. The calls do not overlap.
+    ///   place, or gone. Called from any thread.
     public func runAll(_ onResult: @escaping @Sendable (Int, Result<ConversionReport, any Error>) -> Void) {
         let start = ContinuousClock.now
         let outcomes = BranchOutcomes(tensorCounts: pass.plans.map(\.model.tensors.count), onResult)
         let branches = open(outcomes)
         let work = stream(branches, outcomes)
-        // Each waits for the disk while its files are synced: several wait together.
-        let next = Atomic(0)
         let waiting = branches.filter { !outcomes.isSettled($0.key) }.sorted { $0.key < $1.key }
-        runOnThreads(min(pass.resources.threads, waiting.count)) { [isCancelled, pass] _ in
-            while case let position = next.add(1, ordering: .relaxed).oldValue, position < waiting.count {
-                let (index, branch) = waiting[position]
-                do {
-                    var report = try branch.complete(outcomes.figures(of: index), isCancelled: isCancelled)
-                    report.run = RunFacts(
-                        seconds: (ContinuousClock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,
-                        threads: pass.resources.threads, shares: work.shares)
-                    outcomes.settle(index, .success(report))
-                } catch {
-                    branch.abandon()
-                    outcomes.settle(index, .failure(error))
-                }
+        forEachOnThreads(waiting.count, threads: PipelineExecutor.syncThreads) { [isCancelled, pass] position in
+            let (index, branch) = waiting[position]
+            do {
+                var report = try branch.complete(outcomes.figures(of: index), isCancelled: isCancelled)
+                report.run = RunFacts(
+                    seconds: (ContinuousClock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,
+                    threads: pass.resources.threads, shares: work.shares)
+                outcomes.settle(index, .success(report))
+            } catch {
+                branch.abandon()
+                outcomes.settle(index, .failure(error))
             }
         }
     }
 
     /// Makes the branches of all plans, by index, but of those whose outputs cannot be started.
     private func open(_ outcomes: BranchOutcomes) -> [Int: Branch] {
-        var fingerprints: [FilePath: InputFingerprint] = [:]
-        var branches: [Int: Branch] = [:]
-        for (index, plan) in pass.plans.enumerated() {
+        let known = Mutex<[FilePath: InputFingerprint]>([:])
+        let branches = mapOnThreads(pass.plans.count, threads: PipelineExecutor.syncThreads) {
+            [pass, options, isCancelled] index -> Branch? in
             do {
                 guard !isCancelled() else { throw Interrupted() }
-                let inputs = try plan.fingerprints(wholeFiles: options.hashFiles, known: &fingerprints)
+                let plan = pass.plans[index]
+                let inputs = try known.withLock {
+                    try plan.fingerprints(wholeFiles: options.hashFiles, known: &$0)
+                }
                 let writers = try plan.makeWriters(
                     inputs: inputs, holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count)
-                branches[index] = Branch(plan: plan, inputs: inputs, writers: writers)
+                return Branch(plan: plan, inputs: inputs, writers: writers)
             } catch {
                 outcomes.settle(index, .failure(error))
+                return nil
             }
         }
-        return branches
+        return Dictionary(
+            uniqueKeysWithValues: branches.enumerated().compactMap { index, branch in branch.map { (index, $0) } })
     }
 
     /// Streams all tensors; answers what the workers spent their time on.

@@ -2,71 +2,82 @@ import LosslessJSON
 
 extension BatchReport {
     /// The report as a page that compares all adapters; see ``ReportPage``.
+    ///
+    /// Every adapter is a section: the table of sections puts them side by side. The tensors of those that an earlier run has
+    /// converted are not known any more; those of a large batch would make a page that no browser likes.
     public func page() -> ReportPage {
-        ReportPage(
-            command: "qconv batch", title: "\(input), \(counted(adapters.count, "adapter"))", sections: [section],
-            gates: [], notices: adapters.compactMap(\.notice) + warnings.map { "Warning: \($0)" }, documents: [],
-            inputs: [], footer: ReportPage.footer(version: toolVersion, run: run))
+        let rows = adapters.reduce(0) { $0 + ($1.details?.tensors.count ?? 0) }
+        return ReportPage(
+            command: "qconv batch", title: "\(input), \(counted(adapters.count, "adapter"))",
+            origins: [ReportPage.Document("input", input)], sectionNoun: "adapter",
+            sections: adapters.map { $0.section(showsTensors: rows <= BatchReport.mostRows) },
+            notices: [conclusion] + warnings.map { "Warning: \($0)" },
+            footer: ReportPage.footer(version: toolVersion, run: run))
     }
 
-    private var section: ReportPage.Section {
-        ReportPage.Section(
-            name: input, tone: tone, label: label, verdict: sentences, facts: facts,
-            metrics: [
-                .updateKept,
-                .init(
-                    "least_kept", "least kept", .percent, .survival,
-                    "What the tensor that kept least of its update kept of it."),
-                .updateRatio,
-                .init(
-                    "relative_error", "relative error", .percent, .high,
-                    "The norm of the error over that of the exact result."),
-                .codesChanged,
-                .init("megabytes", "output, MB", .number, .high, "The size of the output's files."),
-            ],
-            overall: [Double?](repeating: nil, count: 6), rows: adapters.map(\.row))
-    }
-
-    private var label: String {
-        count(.failed) > 0 ? "\(count(.failed)) failed" : hasFailedGates ? "gates failed" : "converted"
-    }
-
-    private var tone: ReportPage.Tone {
-        if count(.failed) > 0 { return .bad }
-        guard let kept = mostThinned?.figures?.updateKept else { return .neutral }
-        return ReportPage.Tone(updateKept: kept)
-    }
-
-    private var facts: [ReportPage.Fact?] {
-        let kept = adapters.compactMap { $0.figures?.updateKept }
-        let ratios = adapters.compactMap { $0.figures?.updateRatio }
-        let bytes = adapters.flatMap(\.outputs).compactMap(\.bytes)
-        func range(_ values: [Double], _ text: (Double) -> String) -> String? {
-            guard let least = values.min(), let most = values.max() else { return nil }
-            return least == most ? text(least) : "\(text(least)) to \(text(most))"
-        }
-        return [
-            ReportPage.Fact(
-                "adapters", "\(adapters.count { $0.hasOutputs }) of \(adapters.count)", note: "have an output"),
-            range(kept) { NumberText.percentCutOff($0) }.map { ReportPage.Fact("update kept", $0) },
-            range(ratios, NumberText.percent).map {
-                ReportPage.Fact("update", $0, note: "of the weights' norm")
-            },
-            ReportPage.Fact("size", NumberText.bytes(bytes.reduce(0, +)), note: counted(bytes.count, "output")),
-        ]
-    }
+    /// The most tensors of all adapters together that a page shows.
+    private static let mostRows = 60_000
 }
 
 extension BatchReport.Adapter {
-    fileprivate var notice: String? { reason.map { "\(path): \($0)" } }
+    private static let updateRatio = ReportPage.Metric(
+        "update_ratio", "update / weights", .percent, .high, "The norm of the update over that of the weights.")
+    private static let size = ReportPage.Metric(
+        "megabytes", "size, MB", .number, .high, "The size of the output's files.")
 
-    fileprivate var row: ReportPage.Row {
-        ReportPage.Row(
-            name: path, status: status.word, storage: figures?.format ?? "", shape: "",
-            values: [
-                figures?.updateKept, figures?.leastKept?.value, figures?.updateRatio, figures?.relativeError,
-                figures?.codesChanged, figures?.bytes.map { Double($0) / 1e6 },
+    fileprivate func section(showsTensors: Bool) -> ReportPage.Section {
+        let details = details?.section
+        let metrics = OutputReport.pageMetrics.map { $0.key == Self.updateRatio.key ? Self.updateRatio : $0 }
+        return ReportPage.Section(
+            name: path, tone: tone, label: label,
+            verdict: (reason.map { [$0] } ?? []) + (details?.verdict ?? [status.sentence]),
+            facts: (details?.facts ?? ownFacts) + [
+                figures?.bytes.map { ReportPage.Fact("output", NumberText.bytes($0), note: "of files") }
             ],
-            distribution: nil, updateWeight: nil)
+            metrics: metrics + [Self.size],
+            overall: (details?.overall ?? metrics.map { figure($0.key) }) + [figures?.bytes.map { Double($0) / 1e6 }],
+            rows: showsTensors ? details?.rows.map { $0.adding(nil) } ?? [] : [])
+    }
+
+    private var tone: ReportPage.Tone {
+        switch status {
+        case .failed, .gateFailed: .bad
+        case .leftOut, .interrupted, .notStarted: .warning
+        case .converted, .unchanged:
+            reason != nil ? .bad : figures?.updateKept.map(ReportPage.Tone.init(updateKept:)) ?? .neutral
+        }
+    }
+
+    private var label: String {
+        guard hasOutputs, let outcome = figures?.outcome else { return status.word }
+        return status == .unchanged ? "\(outcome.label), unchanged" : outcome.label
+    }
+
+    private var ownFacts: [ReportPage.Fact?] {
+        [
+            figures?.updateKept.map { kept in
+                ReportPage.Fact(
+                    "update kept", NumberText.percentCutOff(kept),
+                    note: figures?.leastKept.map { "least \(NumberText.percentCutOff($0.value))" } ?? "")
+            },
+            figures?.relativeError.map { ReportPage.Fact("relative error", NumberText.percent($0)) },
+        ]
+    }
+
+    /// A figure of all tensors together, by its key.
+    private func figure(_ key: String) -> Double? { figures?.json[key]?.double }
+}
+
+extension BatchReport.Status {
+    /// `Unchanged since an earlier run.`
+    fileprivate var sentence: String { words.prefix(1).uppercased() + words.dropFirst() + "." }
+}
+
+extension ReportPage.Row {
+    /// The same row with one more value.
+    fileprivate func adding(_ value: Double?) -> ReportPage.Row {
+        ReportPage.Row(
+            name: name, status: status, storage: storage, shape: shape, values: values + [value],
+            distribution: distribution, updateWeight: updateWeight)
     }
 }

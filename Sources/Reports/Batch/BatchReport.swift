@@ -27,12 +27,18 @@ public struct BatchReport: Hashable, Sendable {
         public let reason: String?
         /// The figures of its outputs, the last one being what the batch is about.
         public let outputs: [BatchFigures]
+        /// What became of every tensor of the last output; `nil` when this run did not make it.
+        public let details: OutputReport?
 
-        public init(path: String, status: Status, reason: String? = nil, outputs: [BatchFigures] = []) {
+        public init(
+            path: String, status: Status, reason: String? = nil, outputs: [BatchFigures] = [],
+            details: OutputReport? = nil
+        ) {
             self.path = path
             self.status = status
             self.reason = reason
             self.outputs = outputs
+            self.details = details
         }
 
         /// Whether its outputs are in place.
@@ -75,9 +81,9 @@ public struct BatchReport: Hashable, Sendable {
     // MARK: - Conclusion
 
     /// One sentence about what is there now, and one about the adapter that suffered most.
-    public var conclusion: String { sentences.joined(separator: " ") }
-
-    var sentences: [String] { [countsSentence, survivalSentence].compactMap(\.self) }
+    public var conclusion: String {
+        [countsSentence, survivalSentence].compactMap(\.self).joined(separator: " ")
+    }
 
     /// The adapter that kept least of its update, if any had one.
     public var mostThinned: Adapter? {

@@ -64,6 +64,9 @@ extension OutputReport {
             (.updateRatio, { $0.overall.updateRatio }, { $0.figures.updateRatio }),
         ]
 
+    /// The figures of an output's section.
+    static var pageMetrics: [ReportPage.Metric] { metrics.map(\.metric) }
+
     private var facts: [ReportPage.Fact?] {
         let bits = [summary.before.bitsPerWeight, summary.after.bitsPerWeight].map { bits in
             bits.map { NumberText.fixed($0, decimals: 2) } ?? NumberText.missing
@@ -113,7 +116,7 @@ extension Verdict.Outcome {
         }
     }
 
-    fileprivate var label: String {
+    var label: String {
         switch self {
         case .untouched: "copied"
         case .converted: "converted"

@@ -14,8 +14,10 @@ extension ReportPage {
 
 extension ReportPage.Section {
     fileprivate var json: JSONValue {
-        // A metric that no tensor has is not offered.
-        let shown = metrics.indices.filter { index in rows.contains { $0.values[index] != nil } }
+        // A metric that neither a tensor nor all of them have is not offered.
+        let shown = metrics.indices.filter { index in
+            overall[index] != nil || rows.contains { $0.values[index] != nil }
+        }
         return [
             "name": .string(name),
             "tone": .string(tone.rawValue),

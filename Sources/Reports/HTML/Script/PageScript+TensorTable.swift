@@ -29,7 +29,7 @@ extension PageScript {
                 table.body.querySelector(`[data-name="${CSS.escape(row.name)}"]`)?.focus();
               } }, make("bdi", {}, shorten(row.name, 60))) },
             ...texts.map(([label, value]) => ({ label, text: true, value, order: "ascending", content: value })),
-            ...section.metrics.flatMap((metric, index) => (all || metric.isMain ? [metricColumn(metric, (row) => row.values[index])] : [])),
+            ...section.metrics.flatMap((metric, index) => ((all || metric.isMain) && section.rows.some((row) => row.values[index] !== null) ? [metricColumn(metric, (row) => row.values[index])] : [])),
           ];
           const build = (all) => sortableTable(columns(all), {
             label: "Tensors", nothing: "No tensor has such a name and status.",
