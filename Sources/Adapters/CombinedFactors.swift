@@ -3,7 +3,7 @@ import SystemPackage
 import Tensors
 
 /// The factors of an adapter that is made of others, as a file of its own would hold them: float32, computed when they
-/// are read.
+/// are read, and kept for a while, as factors are read in pieces.
 struct CombinedFactors: CheckpointReader {
     let tensors: [LogicalTensor]
     let metadata: [String: String] = [:]
@@ -13,6 +13,7 @@ struct CombinedFactors: CheckpointReader {
     private let weights: [Double]
     private let combination: AdapterCombination
     private let modules: [CombinedModule]
+    private let cache = DecodedCache<Int>(limit: 64 << 20)
 
     init(_ adapters: [LoRAAdapter], weights: [Double], combination: AdapterCombination, modules: [CombinedModule]) {
         self.adapters = adapters
@@ -34,8 +35,11 @@ struct CombinedFactors: CheckpointReader {
                 tensor: tensors[tensor].name, part: part, range: offset..<max(offset, offset &+ buffer.count),
                 byteCount: byteCount)
         }
-        let values = try combined(modules[tensor / 2], isA: tensor.isMultiple(of: 2)).map(\.bitPattern.littleEndian)
-        values.withUnsafeBytes {
+        let bytes = try cache.bytes(tensor, byteCount: byteCount) {
+            try combined(modules[tensor / 2], isA: tensor.isMultiple(of: 2)).map(\.bitPattern.littleEndian)
+                .withUnsafeBytes(Array.init)
+        }
+        bytes.withUnsafeBytes {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<offset + buffer.count]))
         }
     }
@@ -43,7 +47,8 @@ struct CombinedFactors: CheckpointReader {
     private func combined(_ module: CombinedModule, isA: Bool) throws -> [Float] {
         let sources = module.sources.map { (adapter: $0.adapter, module: adapters[$0.adapter].modules[$0.module]) }
         let factors = try sources.map { source in
-            try adapters[source.adapter].values(ofTensor: isA ? source.module.tensors.a : source.module.tensors.b)
+            try adapters[source.adapter].gathering.values(
+                ofTensor: isA ? source.module.tensors.a : source.module.tensors.b)
         }
         if combination.method == .cat { return isA ? rows(factors, sources) : columns(factors, sources, module) }
         // The scaling goes into both factors, a sign into one.

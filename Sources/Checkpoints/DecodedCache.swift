@@ -2,7 +2,7 @@ import Synchronization
 
 /// Decoded streams that were read in part, so that reading the rest does not decode them again. The least recently used
 /// go first.
-final class DecodedCache<Key: Hashable & Sendable>: Sendable {
+package final class DecodedCache<Key: Hashable & Sendable>: Sendable {
     /// A decoded stream, or the place where one thread puts it while others wait for it.
     private final class Entry: Sendable {
         let bytes = Mutex<[UInt8]?>(nil)
@@ -18,12 +18,12 @@ final class DecodedCache<Key: Hashable & Sendable>: Sendable {
     private let state = Mutex(State())
 
     /// - Parameter limit: Bytes that are kept; one stream is kept even if it is larger.
-    init(limit: Int) {
+    package init(limit: Int) {
         self.limit = limit
     }
 
     /// The bytes of a stream: those that are kept, or those that `decode` makes, which no other thread makes meanwhile.
-    func bytes(_ key: Key, byteCount: Int, decode: () throws -> [UInt8]) throws -> [UInt8] {
+    package func bytes(_ key: Key, byteCount: Int, decode: () throws -> [UInt8]) throws -> [UInt8] {
         let entry = entry(key, byteCount: byteCount)
         return try entry.bytes.withLock { bytes in
             if let bytes { return bytes }

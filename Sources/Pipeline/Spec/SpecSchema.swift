@@ -32,6 +32,9 @@ public enum SpecSchema {
         object["description"] = .string(stage.summary)
         object["required"] = .array(
             ["op"] + stage.keys.filter(\.isRequired).map { JSONValue.string($0.name) })
+        if !stage.alternativeKeys.isEmpty {
+            object["oneOf"] = .array(stage.alternativeKeys.map { ["required": [.string($0)]] })
+        }
         return object
     }
 

@@ -17,6 +17,8 @@ struct AttachAdapterStage: Stage {
             ),
         ] + CombinedAdapterSource.keys
 
+    static let alternativeKeys = ["path", "adapters"]
+
     private let source: AdapterSource
     let weight: Double
     let rename: RenameRule?
