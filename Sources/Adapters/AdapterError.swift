@@ -82,7 +82,9 @@ extension AdapterTensorProblem {
             .unannounced(let tensor, _),
             .vectorShape(let tensor, _, _):
             tensor
-        case .ranksDiffer(let module, _, _), .unexpectedRank(let module, _, _, _), .unwantedModule(let module, _):
+        case .notOnParameters(let tensor): tensor
+        case .ranksDiffer(let module, _, _), .unexpectedRank(let module, _, _, _), .unwantedModule(let module, _),
+            .groups(let module, _, _), .noConvolution(let module, _, _), .unexpectedExpertRank(let module, _, _):
             module
         }
     }

@@ -15,10 +15,8 @@ struct AdapterMatcher {
         indices = Dictionary(tensors.indices.map { (tensors[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// The matches of all changes, in the order of the changes.
-    ///
-    /// - Throws: ``AdapterError/unmatched(adapter:count:_:)`` with every change that fits no tensor.
-    func matches() throws(AdapterError) -> [AdapterMatch] {
+    /// The matches of the changes that fit, in the order of the changes, and what is wrong with the others.
+    func examine() -> (matches: [AdapterMatch], problems: [LoRAMatchProblem]) {
         var matches: [AdapterMatch] = []
         var problems: [LoRAMatchProblem] = []
         let parameters = placedParameters(&problems)
@@ -41,16 +39,15 @@ struct AdapterMatcher {
                 problems += error.all
             }
         }
-        guard problems.isEmpty else {
-            let names = ClosestNames(among: tensors.map(\.name))
-            throw .unmatched(
-                adapter: adapter.directory, count: adapter.changes.count,
-                problems.map { problem in
-                    guard case .noTensor(let name, _) = problem else { return problem }
-                    return .noTensor(name: name, closest: names.closest(to: name))
-                })
-        }
-        return matches
+        guard !problems.isEmpty else { return (matches, []) }
+        let names = ClosestNames(among: tensors.map(\.name))
+        return (
+            matches,
+            problems.map { problem in
+                guard case .noTensor(let name, _) = problem else { return problem }
+                return .noTensor(name: name, closest: names.closest(to: name))
+            }
+        )
     }
 
     private func absence(of change: AdapterChange) -> LoRAMatchProblem {

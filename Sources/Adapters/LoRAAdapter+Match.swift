@@ -47,7 +47,18 @@ extension LoRAAdapter {
     public func match(
         to tensors: [LogicalTensor], orientation: WeightOrientation = WeightOrientation(config: nil)
     ) throws(AdapterError) -> [AdapterMatch] {
-        try AdapterMatcher(adapter: self, tensors: tensors, orientation: orientation).matches()
+        let (matches, problems) = examineMatch(to: tensors, orientation: orientation)
+        guard problems.isEmpty else {
+            throw .unmatched(adapter: directory, count: changes.count, problems)
+        }
+        return matches
+    }
+
+    /// Finds the tensors of the changes that fit a model, and what is wrong with the others.
+    public func examineMatch(
+        to tensors: [LogicalTensor], orientation: WeightOrientation
+    ) -> (matches: [AdapterMatch], problems: [LoRAMatchProblem]) {
+        AdapterMatcher(adapter: self, tensors: tensors, orientation: orientation).examine()
     }
 }
 
@@ -55,10 +66,12 @@ extension LoRAMatchProblem {
     /// The tensor of the base model, or the module, that the problem is about.
     public var subject: String {
         switch self {
-        case .noTensor(let name, _), .shape(let name, _, _, _, _), .notAMatrix(let name, _),
-            .notFloatingPoint(let name, _):
+        case .noTensor(let name, _), .shape(let name, _, _, _), .notAMatrix(let name, _),
+            .notFloatingPoint(let name, _), .unclearOrientation(let name, _, _), .parameterShape(let name, _, _, _, _):
             name
-        case .noBias(let module): module
+        case .noBias(let module), .parameterCount(let module, _, _): module
+        case .sameShapes(let parameters), .unknownOrientation(let parameters), .oldOrientation(let parameters):
+            parameters.joined(separator: ", ")
         }
     }
 }

@@ -44,7 +44,9 @@ public struct LoRAModule: Hashable, Sendable {
     }
 
     /// The tensor of the base model that the update is added to.
-    public var weightName: String { name + ".weight" }
+    ///
+    /// Where the factors are a parameter's, that is the first of those that it may be, until a model is at hand.
+    public var weightName: String { parameter?.targets.first?.name ?? name + ".weight" }
 
     /// The tensor of the base model that the bias of lora_B is added to.
     public var biasName: String { name + ".bias" }
@@ -56,6 +58,16 @@ public struct LoRAModule: Hashable, Sendable {
     public var parameter: WrappedParameter? {
         if case .parameter(let parameter) = kind { parameter } else { nil }
     }
+
+    /// The rank r of the update of a matrix: where the factors are those of several experts, that of each, as the
+    /// configuration has it.
+    public var matrixRank: Int {
+        parameter?.targets.first { rank.isMultiple(of: $0.rank) }?.rank ?? rank
+    }
+
+    /// The shape of the weight as far as the adapter alone tells: [out, in], [in, out] or [out, in, kernel…]; of a matrix of
+    /// several experts.
+    public var weightShape: [Int] { weightShape(storedInOut: isStoredInOut) }
 
     /// How the factors' product lies in the weight as far as the adapter alone tells.
     public var placement: FactorPlacement {

@@ -43,7 +43,7 @@ extension AdapterLint {
             "name": .string(module.name),
             "weight": .string(module.weightName),
             "shape": .array(module.weightShape.map { .int($0) }),
-            "rank": .int(module.rank),
+            "rank": .int(module.matrixRank),
             "alpha": .double(module.alpha),
             "scaling": .double(module.scaling),
             "dtypes": .array(linted.dtypes.map { .string($0.rawValue) }),

@@ -105,7 +105,7 @@ extension AdapterLint {
 
     private func facts(of module: LintedModule) -> [String] {
         [
-            module.module.weightShape.map(String.init).joined(separator: "×"), String(module.module.rank),
+            module.module.weightShape.map(String.init).joined(separator: "×"), String(module.module.matrixRank),
             NumberText.significant(module.module.alpha, digits: 4),
             NumberText.significant(module.module.scaling, digits: 4), module.dtypeText,
             module.extras.joined(separator: ", "),

@@ -58,7 +58,7 @@ public struct AdapterLint: Sendable {
         modules = (examination.adapter?.modules ?? []).map { module in
             LintedModule(
                 module, tensors: examination.adapter?.weights.tensors ?? [],
-                baseEncoding: encodings[module.weightName])
+                baseEncoding: encodings[module.name])
         }
         self.findings = LintCode.Severity.allCases.flatMap { severity in
             findings.filter { $0.severity == severity }

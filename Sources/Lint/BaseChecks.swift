@@ -6,28 +6,43 @@ import Tensors
 /// Whether an adapter fits a base model.
 struct BaseChecks {
     let findings: [LintFinding]
-    /// How the base stores the tensors that the adapter changes and that fit, by name.
+    /// How the base stores the weights that the adapter changes and that fit, by the module of the adapter.
     let matchedEncodings: [String: Encoding]
 
     /// - Parameter adapter: What could be opened of the adapter.
     init(adapter: LoRAAdapter, examination: AdapterExamination, base: ModelDirectory) {
-        var problems: [LoRAMatchProblem] = []
-        do throws(AdapterError) {
-            _ = try adapter.match(to: base.reader.tensors)
+        var tensors = base.reader.tensors
+        var replication: [LintFinding] = []
+        do throws(LayerReplicationError) {
+            tensors = try BaseChecks.replicated(tensors, adapter)
         } catch {
-            if case .unmatched(_, _, let found) = error { problems = found }
+            replication = [LintFinding(.unmatched, "layer_replication", "\(error)")]
         }
-        let unmatched = Set(problems.map(\.subject))
-        let wanted = Set(adapter.changes.map(\.tensorName)).subtracting(unmatched)
-        matchedEncodings = Dictionary(
-            base.reader.tensors.lazy.filter { wanted.contains($0.name) }.map { ($0.name, $0.encoding) },
-            uniquingKeysWith: { first, _ in first })
+        let (matches, problems) = adapter.examineMatch(
+            to: tensors, orientation: WeightOrientation(config: base.config))
+        var encodings: [String: Encoding] = [:]
+        for match in matches {
+            guard case .lowRank(let module) = adapter.changes[match.change].kind else { continue }
+            encodings[adapter.modules[module].name] = tensors[match.tensor].encoding
+        }
+        matchedEncodings = encodings
         findings =
-            problems.map { LintFinding(.unmatched, $0.subject, "\($0)") }
+            replication + problems.map { LintFinding(.unmatched, $0.subject, "\($0)") }
             + BaseChecks.foreignQuantization(base)
             + BaseChecks.targetsWithoutFactors(adapter, examination, base)
             + BaseChecks.baseName(adapter, base)
             + BaseChecks.embeddings(examination.tensors, base)
+    }
+
+    /// The base's tensors as the adapter's names count layers.
+    private static func replicated(
+        _ tensors: [LogicalTensor], _ adapter: LoRAAdapter
+    ) throws(LayerReplicationError) -> [LogicalTensor] {
+        let ranges = adapter.configuration.layerReplication
+        guard !ranges.isEmpty else { return tensors }
+        return try LayerReplication(ranges).applied(to: tensors.map(\.name)).map { name, source in
+            LogicalTensor(name: name, shape: tensors[source].shape, encoding: tensors[source].encoding)
+        }
     }
 
     private static func foreignQuantization(_ base: ModelDirectory) -> [LintFinding] {

@@ -32,7 +32,8 @@ struct ConfigurationChecks {
         return ["rank_pattern", "alpha_pattern"].flatMap { key in
             (document[key]?.object?.keys.elements ?? []).compactMap { pattern in
                 guard let compiled = try? ModulePattern(endOfPath: pattern) else { return nil }
-                guard !adapter.modules.contains(where: { compiled.matches($0.name) }) else { return nil }
+                let names = adapter.modules.flatMap { $0.parameter?.targets.map(\.name) ?? [$0.name] }
+                guard !names.contains(where: compiled.matches) else { return nil }
                 return LintFinding(
                     .idlePattern, "\(key)[\"\(pattern)\"]",
                     "matches none of the adapter's modules; is it misspelled, or are factors missing?")

@@ -53,7 +53,7 @@ struct TensorChecks {
             return LintFinding(
                 .largeScaling, module.name,
                 """
-                the scaling is \(scaling) (lora_alpha \(alpha), rank \(module.rank)\
+                the scaling is \(scaling) (lora_alpha \(alpha), rank \(module.matrixRank)\
                 \(adapter.configuration.useRSLoRA ? ", use_rslora" : "")); \
                 \(module.scaling < 0 ? "the update is subtracted" : "is lora_alpha right?")\
                 \(isFloat16 && module.scaling > 0 ? " The base is float16, which ends at 65504" : "")
@@ -62,10 +62,14 @@ struct TensorChecks {
     }
 
     private var ranks: [LintFinding] {
-        adapter.modules.filter { $0.rank >= min($0.inFeatures, $0.outFeatures) }.map { module in
+        adapter.modules.filter { module in
+            // The columns of a convolution are in · kernel.
+            let columns = module.weightShape.dropFirst(2).reduce(module.inFeatures, *)
+            return module.matrixRank >= min(columns, module.outFeatures)
+        }.map { module in
             LintFinding(
                 .fullRank, module.name,
-                "rank \(module.rank) is as large as the weight's smaller dimension: the factors are no smaller than the weight"
+                "rank \(module.matrixRank) is as large as the weight's smaller dimension: the factors are no smaller than the weight"
             )
         }
     }

@@ -49,7 +49,11 @@ public struct PlannedModel: Sendable {
         let isUnchanged = adapters.isEmpty && outputs.isEmpty && tensors.allSatisfy(\.operations.isEmpty)
         guard isUnchanged else { throw .modelHasChanged }
         let replication = try LayerReplication(ranges)
-        tensors = try replication.applied(to: tensors)
+        tensors = try replication.applied(to: tensors.map(\.tensor.name)).map { [tensors] name, source in
+            var tensor = tensors[source].tensor
+            tensor.name = name
+            return PlannedTensor(source: tensors[source].source, tensor: tensor)
+        }
         layerSources = replication.sources
     }
 

@@ -1,51 +1,46 @@
-import Tensors
-
 /// `layer_replication`: the layers that a model has once an adapter is attached, each a copy of one of the base's.
 ///
 /// PEFT lets the copies share weights, and its `merge_and_unload` would add the updates of all copies to each; here every
 /// copy is a tensor of its own, which is what the unmerged model computes.
-struct LayerReplication {
+public struct LayerReplication: Sendable {
     /// More copies than any model has layers: a list of such a length is a mistake.
     private static let limit = 10_000
 
     /// For each new layer the base's layer that it is a copy of.
-    let sources: [Int]
+    public let sources: [Int]
 
     /// - Parameter ranges: The base's layers, one range after the other; not empty.
-    init(_ ranges: [Range<Int>]) throws(LayerReplicationError) {
+    public init(_ ranges: [Range<Int>]) throws(LayerReplicationError) {
         let count = ranges.reduce(0) { total, range in min(total + range.count, LayerReplication.limit + 1) }
         guard count <= LayerReplication.limit else { throw .tooManyLayers(limit: LayerReplication.limit) }
         sources = ranges.flatMap { Array($0) }
     }
 
-    /// The model's tensors with its layers replicated: those of no layer, then the layers'.
+    /// The tensors of the model with its layers replicated: those of no layer, then the layers'.
     ///
+    /// - Parameter names: The tensors of the base.
+    /// - Returns: For each tensor its name, and the index of the base's tensor that it is a copy of.
     /// - Throws: ``LayerReplicationError`` when the names show no layers, or too few.
-    func applied(to tensors: [PlannedTensor]) throws(LayerReplicationError) -> [PlannedTensor] {
-        let named = tensors.map { LayerName($0.tensor.name) }
+    public func applied(to names: [String]) throws(LayerReplicationError) -> [(name: String, source: Int)] {
+        let named = names.map { LayerName($0) }
         // PEFT goes down through `model` as far as it can.
         guard let prefix = named.compactMap({ $0?.prefix }).max(by: { $0.utf8.count < $1.utf8.count }) else {
             throw .noLayers
         }
-        var layers: [Int: [(rest: Substring, tensor: PlannedTensor)]] = [:]
-        var others: [PlannedTensor] = []
-        for (name, tensor) in zip(named, tensors) {
+        var layers: [Int: [(rest: Substring, source: Int)]] = [:]
+        var replicated: [(name: String, source: Int)] = []
+        for (index, name) in named.enumerated() {
             if let name, name.prefix == prefix {
-                layers[name.index, default: []].append((name.rest, tensor))
+                layers[name.index, default: []].append((name.rest, index))
             } else {
-                others.append(tensor)
+                replicated.append((names[index], index))
             }
         }
-        var replicated = others
         for (index, source) in sources.enumerated() {
             guard let layer = layers[source] else {
                 throw .noSuchLayer(source, prefix: String(prefix), count: layers.count)
             }
-            for (rest, planned) in layer {
-                var tensor = planned.tensor
-                tensor.name = "\(prefix)\(index)\(rest)"
-                replicated.append(PlannedTensor(source: planned.source, tensor: tensor))
-            }
+            replicated += layer.map { ("\(prefix)\(index)\($0.rest)", $0.source) }
         }
         return replicated
     }
