@@ -42,11 +42,11 @@ extension PipelinePlan {
         [
             "path": .string(attached.pathInSpec), "weight": .double(attached.weight),
             "modules": .array(
-                attached.adapter.modules.map { module in
+                zip(attached.adapter.modules, attached.placements).map { module, placement in
                     [
-                        "module": .string(module.name), "rank": .int(module.rank),
-                        "scaling": .double(module.scaling),
-                        "effective_scaling": .double(module.scaling * attached.weight),
+                        "module": .string(module.name), "rank": .int(placement.rank),
+                        "scaling": .double(placement.scaling),
+                        "effective_scaling": .double(placement.scaling * attached.weight),
                     ]
                 }),
         ]
@@ -84,8 +84,8 @@ extension PipelinePlan {
             var lines = [
                 "", "adapter \(attached.pathInSpec): \(modules.count) of \(modules.count) modules matched",
             ]
-            lines += modules.map { module in
-                "  \(module.name)  r \(module.rank)  scaling \(NumberText.significant(module.scaling * attached.weight, digits: 4))"
+            lines += zip(modules, attached.placements).map { module, placement in
+                "  \(module.name)  r \(placement.rank)  scaling \(NumberText.significant(placement.scaling * attached.weight, digits: 4))"
                     + (module.hasMagnitude ? "  DoRA" : "")
             }
             return lines
