@@ -19,7 +19,8 @@ struct BaseChecks {
             replication = [LintFinding(.unmatched, "layer_replication", "\(error)")]
         }
         let (matches, problems) = adapter.examineMatch(
-            to: tensors, orientation: WeightOrientation(config: base.config))
+            to: tensors, orientation: WeightOrientation(config: base.config),
+            tiedHead: TiedHead(tensors, tiesEmbeddings: base.config?.tiesWordEmbeddings))
         var encodings: [String: Encoding] = [:]
         for match in matches {
             guard case .lowRank(let module) = adapter.changes[match.change].kind else { continue }
