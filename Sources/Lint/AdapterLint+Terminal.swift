@@ -42,7 +42,7 @@ extension AdapterLint {
     }
 
     private var scalingClause: String {
-        let scalings = modules.map(\.module.scaling)
+        let scalings = modules.map(\.scaling)
         guard let low = scalings.min(), let high = scalings.max() else { return "" }
         let texts = [low, high].map { NumberText.significant($0, digits: 4) }
         return texts[0] == texts[1] ? ", scaling \(texts[0])" : ", scalings from \(texts[0]) to \(texts[1])"
@@ -105,9 +105,9 @@ extension AdapterLint {
 
     private func facts(of module: LintedModule) -> [String] {
         [
-            module.module.weightShape.map(String.init).joined(separator: "×"), String(module.module.matrixRank),
+            module.module.weightShape.map(String.init).joined(separator: "×"), String(module.rank),
             NumberText.significant(module.module.alpha, digits: 4),
-            NumberText.significant(module.module.scaling, digits: 4), module.dtypeText,
+            NumberText.significant(module.scaling, digits: 4), module.dtypeText,
             module.extras.joined(separator: ", "),
             basePath == nil ? "" : module.baseEncoding?.label ?? "does not fit",
         ]

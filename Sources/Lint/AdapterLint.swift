@@ -35,7 +35,7 @@ public struct AdapterLint: Sendable {
         let examination = try AdapterExamination(directory: directory)
         let model = try base.map { try ModelDirectory(path: $0) }
         var findings = examination.findings
-        var encodings: [String: Encoding] = [:]
+        var fits: [String: BaseChecks.Fit] = [:]
         if let document = examination.document {
             findings += ConfigurationChecks(document: document, adapter: examination.adapter).findings
         }
@@ -43,7 +43,7 @@ public struct AdapterLint: Sendable {
             if let model {
                 let checks = BaseChecks(adapter: adapter, examination: examination, base: model)
                 findings += checks.findings
-                encodings = checks.matchedEncodings
+                fits = checks.fits
             }
             findings += TensorChecks(adapter: adapter, examination: examination, base: model).findings
         }
@@ -58,7 +58,7 @@ public struct AdapterLint: Sendable {
         modules = (examination.adapter?.modules ?? []).map { module in
             LintedModule(
                 module, tensors: examination.adapter?.weights.tensors ?? [],
-                baseEncoding: encodings[module.name])
+                fit: fits[module.name])
         }
         self.findings = LintCode.Severity.allCases.flatMap { severity in
             findings.filter { $0.severity == severity }

@@ -6,8 +6,15 @@ import Tensors
 /// Whether an adapter fits a base model.
 struct BaseChecks {
     let findings: [LintFinding]
-    /// How the base stores the weights that the adapter changes and that fit, by the module of the adapter.
-    let matchedEncodings: [String: Encoding]
+    /// A weight of the base that the adapter changes and that fits.
+    struct Fit {
+        let encoding: Encoding
+        /// What the weight takes of the module's factors.
+        let placement: FactorPlacement?
+    }
+
+    /// Where modules fit, by their names; of a module with several weights the last.
+    let fits: [String: Fit]
 
     /// - Parameter adapter: What could be opened of the adapter.
     init(adapter: LoRAAdapter, examination: AdapterExamination, base: ModelDirectory) {
@@ -21,12 +28,13 @@ struct BaseChecks {
         let (matches, problems) = adapter.examineMatch(
             to: tensors, orientation: WeightOrientation(config: base.config),
             tiedHead: TiedHead(tensors, tiesEmbeddings: base.config?.tiesWordEmbeddings))
-        var encodings: [String: Encoding] = [:]
+        var fits: [String: Fit] = [:]
         for match in matches {
             guard case .lowRank(let module) = adapter.changes[match.change].kind else { continue }
-            encodings[adapter.modules[module].name] = tensors[match.tensor].encoding
+            fits[adapter.modules[module].name] = Fit(
+                encoding: tensors[match.tensor].encoding, placement: match.placement)
         }
-        matchedEncodings = encodings
+        self.fits = fits
         findings =
             replication + problems.map { LintFinding(.unmatched, $0.subject, "\($0)") }
             + BaseChecks.foreignQuantization(base)

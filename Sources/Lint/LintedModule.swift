@@ -10,10 +10,16 @@ public struct LintedModule: Hashable, Sendable {
     public let dtypes: [DType]
     /// How the base stores the weight; `nil` without a base, and where the weight is not there or does not fit.
     public let baseEncoding: Encoding?
+    /// The rank of the update of a matrix. Whose parameter's factors these are, if they are a parameter's, the base tells.
+    public let rank: Int
+    /// alpha / rank, or alpha / √rank with rsLoRA.
+    public let scaling: Double
 
-    init(_ module: LoRAModule, tensors: [LogicalTensor], baseEncoding: Encoding?) {
+    init(_ module: LoRAModule, tensors: [LogicalTensor], fit: BaseChecks.Fit?) {
         self.module = module
-        self.baseEncoding = baseEncoding
+        baseEncoding = fit?.encoding
+        rank = fit?.placement?.rank ?? module.matrixRank
+        scaling = fit?.placement?.scaling ?? module.scaling
         extras = (module.hasMagnitude ? ["dora"] : []) + (module.tensors.bias == nil ? [] : ["lora_bias"])
         let indices = [module.tensors.a, module.tensors.b, module.tensors.magnitude, module.tensors.bias]
         var dtypes: [DType] = []

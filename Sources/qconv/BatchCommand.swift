@@ -6,6 +6,13 @@ import SystemPackage
 struct BatchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "batch",
+        abstract: "Runs a spec for many adapters of one base; finishes what several processes have shared.",
+        subcommands: [BatchRunCommand.self, BatchFinishCommand.self], defaultSubcommand: BatchRunCommand.self)
+}
+
+struct BatchRunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
         abstract: "Runs a spec for many adapters of one base, reading and decoding each base tensor once.",
         discussion: """
             The spec is an ordinary one whose adapter is left open: {"op": "attach-adapter", "path": "{adapter}"}. Its \
@@ -18,25 +25,7 @@ struct BatchCommand: ParsableCommand {
     )
     var spec: String
 
-    @Option(
-        parsing: .upToNextOption,
-        help: ArgumentHelp(
-            "Adapters, with * and ? as in a shell; instead of those of the spec. Relative to the working directory.",
-            valueName: "path"))
-    var adapters: [String] = []
-
-    @Option(
-        help: ArgumentHelp("Where the outputs go, such as 'out/{name}'; instead of the spec's.", valueName: "path"))
-    var output: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "A file for the report that compares all adapters: .json, .csv or .html. May be given several times.",
-            valueName: "path"))
-    var report: [String] = []
-
-    @Flag(help: "Leave out adapters that cannot work; otherwise nothing is started.")
-    var keepGoing = false
+    @OptionGroup var choice: BatchOptions
 
     @Option(
         help: ArgumentHelp(
@@ -44,19 +33,17 @@ struct BatchCommand: ParsableCommand {
             valueName: "adapter"))
     var printSpec: String?
 
+    @OptionGroup var share: PartOption
+
     @OptionGroup var execution: RunOptions
 
     func run() throws {
-        var overrides = BatchSpec.Overrides()
-        overrides.adapters = adapters
-        overrides.output = output
-        overrides.reports = report
-        overrides.keepGoing = keepGoing
-        let spec = try BatchSpec(file: FilePath(spec), overrides: overrides)
+        let spec = try BatchSpec(file: FilePath(spec), overrides: choice.overrides)
         if let printSpec { return try printOrdinarySpec(of: printSpec, in: spec) }
         Interruption.listen()
         let options = try execution.options()
-        let plan = try BatchPlan(spec: spec, options: options)
+        let part = try share.value()
+        let plan = try BatchPlan(spec: spec, options: options, part: part)
         if execution.plan {
             let json = plan.json.serialized(.pretty) + "\n"
             return try StandardOutput.write(execution.json ? json : plan.text(width: StandardOutput.width))
@@ -95,7 +82,8 @@ struct BatchCommand: ParsableCommand {
 
     private func finish(_ outcome: BatchExecutor.Outcome, of plan: BatchPlan) throws {
         let report = outcome.report
-        try plan.spec.report.write(report)
+        // That of a part would tell half of it; "qconv batch finish" writes the whole.
+        if try share.value() == nil { try plan.spec.report.write(report) }
         if execution.json {
             try StandardOutput.write(report.json.serialized(.pretty) + "\n")
         } else if !execution.quiet {

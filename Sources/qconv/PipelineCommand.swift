@@ -19,6 +19,8 @@ struct PipelineCommand: ParsableCommand {
     @Flag(help: "Print the JSON schema of specs.")
     var schema = false
 
+    @OptionGroup var share: PartOption
+
     @OptionGroup var execution: RunOptions
 
     func validate() throws {
@@ -27,6 +29,8 @@ struct PipelineCommand: ParsableCommand {
 
     func run() throws {
         guard let spec, !schema else { return try StandardOutput.write(SpecSchema.text) }
-        try execution.run(PipelineSpec(file: FilePath(spec)))
+        let pipeline = try PipelineSpec(file: FilePath(spec))
+        guard let part = try share.value() else { return try execution.run(pipeline) }
+        try execution.run(pipeline, part: part)
     }
 }

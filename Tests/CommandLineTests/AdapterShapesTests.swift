@@ -124,6 +124,20 @@ import Testing
         #expect(explained.status == 0, "\(explained.output)\(explained.errors)")
     }
 
+    /// Ranks and scalings are those of the parameters that the factors turn out to be.
+    @Test func plansAndLintTellTheRankOfEachParameter() throws {
+        let spec = try workspace.spec(input: Self.base("mixtral"), steps: "\(Self.attach("mixtral")), \(merge)")
+        let plan = try QConvRun(["pipeline", spec, "--plan"])
+        #expect(plan.output.contains("model.layers.0.mlp.experts.base_layer  r 2  scaling 2.500"), "\(plan.output)")
+        #expect(plan.output.contains("model.layers.0.mlp.experts  r 3  scaling 1.667"), "\(plan.output)")
+        let adapter = Self.fixtures.appendingPathComponent("adapters/mixtral").path
+        let lint = try QConvRun(["lint", adapter, "--base", Self.base("mixtral"), "--json"])
+        #expect(lint.status == 0)
+        let modules = try JSONValue(parsing: lint.output)["modules"]?.array ?? []
+        #expect(modules.compactMap { $0["rank"]?.int } == [2, 3, 2])
+        #expect(modules.allSatisfy { $0["matched"]?.bool == true })
+    }
+
     /// Any number of threads and any budget give the same bytes.
     @Test func threadsChangeNothing() throws {
         for (base, adapter) in [("experts-nf4", "experts-nf4"), ("llama-nf4", "replicated")] {

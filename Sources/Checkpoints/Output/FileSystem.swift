@@ -160,6 +160,14 @@ package enum FileSystem {
         guard result == 0 else { throw FileError(.rename, destination, Errno(rawValue: errno)) }
     }
 
+    /// Gives a file a second name.
+    static func link(_ source: FilePath, to destination: FilePath) throws(FileError) {
+        let result = source.withPlatformString { source in
+            destination.withPlatformString { platformLink(source, $0) }
+        }
+        guard result == 0 else { throw FileError(.create, destination, Errno(rawValue: errno)) }
+    }
+
     /// Moves something to a path where nothing may stand.
     ///
     /// - Throws: ``Tensors/FileError`` with `fileExists` when something does.
@@ -202,6 +210,10 @@ package enum FileSystem {
             throw FileError(.sync, path, Errno(rawValue: errno))
         }
     }
+}
+
+private func platformLink(_ source: UnsafePointer<CChar>, _ destination: UnsafePointer<CChar>) -> Int32 {
+    link(source, destination)
 }
 
 private func platformRename(_ source: UnsafePointer<CChar>, _ destination: UnsafePointer<CChar>) -> Int32 {

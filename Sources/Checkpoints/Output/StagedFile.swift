@@ -3,6 +3,9 @@ import Tensors
 
 /// Writes small files whole: reports, configuration.
 public enum StagedFile {
+    /// Removes a file or a directory with all that is in it. What is gone already is no error.
+    package static func remove(_ path: FilePath) throws(FileError) { try FileSystem.remove(path) }
+
     /// Writes a file beside its destination, syncs it and puts it in place, replacing what stood there.
     ///
     /// - Throws: ``CheckpointError`` when the destination is a directory or being written by another process;

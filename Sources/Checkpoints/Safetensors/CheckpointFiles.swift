@@ -51,11 +51,14 @@ struct CheckpointFiles: Sendable {
     }
 
     /// For each file the quant states that waited for the mean of the scales, by piece.
-    func quantStates(offsets: [Int: Float]) throws(CheckpointError) -> [[Int: [UInt8]]] {
+    ///
+    /// - Parameter chosen: The files that they are asked for; `nil` for all.
+    func quantStates(offsets: [Int: Float], ofFiles chosen: Set<Int>? = nil) throws(CheckpointError) -> [[Int: [UInt8]]]
+    {
         var all: [[Int: [UInt8]]] = []
-        for writer in writers {
+        for (index, writer) in writers.enumerated() {
             var states: [Int: [UInt8]] = [:]
-            for pending in writer.pending {
+            for pending in writer.pending where chosen?.contains(index) ?? true {
                 states[pending.piece] = try quantState(ofTensor: pending.tensor, offset: offsets[pending.tensor])
             }
             all.append(states)

@@ -8,7 +8,9 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
     private let layout: CheckpointFiles
     private let output: StagedOutput
     private let directory: FilePath?
-    private let files: [OutputFile]
+    /// By the index of the shard; all of them, or those of a part.
+    private let files: [Int: OutputFile]
+    private let isPart: Bool
     private let written = Atomic(0)
     private let offsets = Mutex<[Int: Float]>([:])
 
@@ -21,11 +23,12 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
     ///   - maximumShardSize: The most bytes of tensors a file; a larger tensor gets a file of its own. `nil`: one file.
     ///   - sideFiles: What else belongs into the directory.
     ///   - force: Whether what stands at the destination is replaced.
+    ///   - shards: Write these only, without index; then ``ShardAssembly`` puts them together with the others.
     /// - Throws: ``CheckpointError`` when the destination may not be written or the tensors cannot be;
     ///   ``Tensors/FileError``, with `noSpace` when the disk cannot hold the checkpoint. Nothing is left behind then.
     public init(
         destination: FilePath, tensors: [LogicalTensor], metadata: [String: String] = [:], maximumShardSize: Int? = nil,
-        sideFiles: [SideFile] = [], force: Bool = false
+        sideFiles: [SideFile] = [], force: Bool = false, shards: Range<Int>? = nil
     ) throws {
         let isFile = SafetensorsCheckpointWriter.isSingleFile(destination)
         if let size = maximumShardSize, size <= 0 {
@@ -39,15 +42,19 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
         layout = try CheckpointFiles(tensors: tensors, metadata: metadata, maximumShardSize: maximumShardSize)
         let output = try StagedOutput(destination: destination, kind: isFile ? .file : .directory, force: force)
         do {
-            files = try layout.writers.map { writer in
-                try writer.start(at: isFile ? output.path : output.path.appending(writer.name))
+            var files: [Int: OutputFile] = [:]
+            for index in shards ?? layout.writers.indices {
+                let writer = layout.writers[index]
+                files[index] = try writer.start(at: isFile ? output.path : output.path.appending(writer.name))
             }
+            self.files = files
             for sideFile in sideFiles { try sideFile.write(to: output.path) }
         } catch {
             output.abandon()
             throw error
         }
         self.output = output
+        isPart = shards != nil
         directory = isFile ? nil : output.path
     }
 
@@ -62,7 +69,11 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
                 tensor: layout.tensors[tensor].name, part: part, range: offset..<max(offset, offset &+ bytes.count),
                 byteCount: location?.byteCount ?? 0)
         }
-        try files[file].write(bytes, at: location.offset + offset)
+        guard let output = files[file] else {
+            throw CheckpointError.unwritable(
+                reason: "tensor \"\(layout.tensors[tensor].name)\" belongs to a shard of another part")
+        }
+        try output.write(bytes, at: location.offset + offset)
         written.add(bytes.count, ordering: .relaxed)
     }
 
@@ -73,17 +84,17 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
 
     public func commit() throws {
         guard !output.isCommitted else { return }
-        let expected = layout.writers.reduce(0) { $0 + $1.expectedBytes }
+        let expected = files.keys.reduce(0) { $0 + layout.writers[$1].expectedBytes }
         let written = written.load(ordering: .sequentiallyConsistent)
         guard written == expected else {
             throw CheckpointError.incomplete(path: output.destination, written: written, expected: expected)
         }
-        let quantStates = try layout.quantStates(offsets: offsets.withLock { $0 })
+        let quantStates = try layout.quantStates(offsets: offsets.withLock { $0 }, ofFiles: Set(files.keys))
         var totalSize = 0
-        for (index, writer) in layout.writers.enumerated() {
-            totalSize += try writer.complete(files[index], quantStates: quantStates[index])
+        for (index, file) in files.sorted(by: { $0.key < $1.key }) {
+            totalSize += try layout.writers[index].complete(file, quantStates: quantStates[index])
         }
-        if let directory, let bytes = layout.indexBytes(totalSize: totalSize) {
+        if let directory, !isPart, let bytes = layout.indexBytes(totalSize: totalSize) {
             try SideFile(name: ModelFiles.index, content: .bytes(bytes)).write(to: directory)
         }
         try output.commit()

@@ -93,8 +93,8 @@ public struct BatchExecutor: Sendable {
             let failedGates = report.gates.filter { !$0.hasPassed }.map { $0.text(limit: 3) }
             let reason = failedGates.isEmpty ? nil : failedGates.joined(separator: "; ")
             guard !report.isDiscarded else {
-                try recordFile?.discard()
                 let figures = report.outputs.map { BatchFigures($0, bytes: nil) }
+                try recordFile?.discard(figures: figures, failedGates: reason)
                 return ledger.settle(item, .gateFailed, reason: reason, figures, details: report.outputs.last)
             }
             let outputs = try plan.model.outputs.map { try RecordedOutput(at: $0.spec.path) }

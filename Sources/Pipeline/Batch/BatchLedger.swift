@@ -52,7 +52,7 @@ final class BatchLedger: Sendable {
     }
 
     /// What is certain now; what has not been settled has not been started.
-    func outcome(run: RunFacts) -> BatchExecutor.Outcome {
+    func outcome(run: RunFacts?) -> BatchExecutor.Outcome {
         let state = state.withLock { $0 }
         let adapters = plan.items.enumerated().map { index, item in
             state.settled[index] ?? BatchReport.Adapter(path: item.adapter.path, status: .notStarted)

@@ -37,9 +37,15 @@ public struct BatchPlan: Sendable {
 
     /// Plans a batch. Nothing is written.
     ///
+    /// - Parameter part: The share of the adapters that this process has: every count-th. `nil`: all.
     /// - Throws: What is wrong with the batch as a whole: its spec, its input, two adapters that would write to one path,
     ///   disks that cannot hold all outputs. What is wrong with single adapters is in the ``items``.
-    public init(spec: BatchSpec, options: PipelineOptions) throws {
+    public init(spec: BatchSpec, options: PipelineOptions, part: Part? = nil) throws {
+        try self.init(spec: spec, options: options, part: part, checksDisk: true)
+    }
+
+    /// - Parameter checksDisk: Whether to refuse what does not fit on the disks.
+    init(spec: BatchSpec, options: PipelineOptions, part: Part?, checksDisk: Bool) throws {
         // An error in the spec is the same for all.
         let specs = try spec.adapters.map { adapter throws(SpecError) in try spec.spec(for: adapter) }
         try BatchPlan.checkClashes(spec, specs)
@@ -48,8 +54,10 @@ public struct BatchPlan: Sendable {
         }
         let input = try PipelinePlan.openInput(of: first)
         let base = try RecordedFile.all(of: input, wholeFiles: options.hashFiles)
-        items = mapOnThreads(specs.count, threads: ResourcePlan.threadsAsked(options)) { index in
-            BatchPlan.item(spec.adapters[index], specs[index], input: input, base: base, options: options)
+        let share = specs.indices.filter { part?.takes($0) ?? true }
+        items = mapOnThreads(share.count, threads: ResourcePlan.threadsAsked(options)) { position in
+            let index = share[position]
+            return BatchPlan.item(spec.adapters[index], specs[index], input: input, base: base, options: options)
         }
         self.spec = spec
         self.input = first.normalized["input"]?.string ?? input.path.string
@@ -59,7 +67,7 @@ public struct BatchPlan: Sendable {
                 try OutputDestination(path).check(force: true, inputs: [first.input])
             }
         }
-        try ResourcePlan.checkDiskSpace(items.compactMap(\.plan))
+        if checksDisk { try ResourcePlan.checkDiskSpace(items.compactMap(\.plan)) }
     }
 
     /// What is wrong with adapters, if anything is.

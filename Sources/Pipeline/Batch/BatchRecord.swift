@@ -58,10 +58,18 @@ public struct BatchRecord: Sendable {
     }
 
     /// The record of the same conversion when a gate has refused its outputs.
-    func discarded() -> BatchRecord {
+    func discarded(figures: [BatchFigures], failedGates: String?) -> BatchRecord {
         BatchRecord(
-            state: .discarded, toolVersion: toolVersion, spec: spec, inputs: inputs, outputs: [], figures: [],
-            failedGates: nil)
+            state: .discarded, toolVersion: toolVersion, spec: spec, inputs: inputs,
+            outputs: figures.map { _ in RecordedOutput(files: []) }, figures: figures, failedGates: failedGates)
+    }
+
+    /// Whether a gate has refused the outputs of the same conversion.
+    func isDiscarded(_ next: BatchRecord) -> Bool { state == .discarded && isMade(like: next) }
+
+    private func isMade(like next: BatchRecord) -> Bool {
+        toolVersion == next.toolVersion && spec == next.spec && inputs.count == next.inputs.count
+            && zip(inputs, next.inputs).allSatisfy { $0.isUnchanged($1) }
     }
 
     /// Whether this is the record of a conversion that need not be done again.
@@ -70,9 +78,7 @@ public struct BatchRecord: Sendable {
     ///   - next: The record of the conversion that would be done.
     ///   - plan: Its plan.
     func isCurrent(_ next: BatchRecord, _ plan: PipelinePlan) -> Bool {
-        guard state == .done, toolVersion == next.toolVersion, spec == next.spec, inputs.count == next.inputs.count,
-            zip(inputs, next.inputs).allSatisfy({ $0.isUnchanged($1) }), outputs.count == plan.model.outputs.count
-        else { return false }
+        guard state == .done, isMade(like: next), outputs.count == plan.model.outputs.count else { return false }
         return zip(outputs, plan.model.outputs).allSatisfy { $0.isIntact(at: $1.spec.path) }
             && plan.spec.report.paths.allSatisfy { FileSystem.kind(of: $0) == .file }
     }

@@ -59,8 +59,8 @@ struct BatchRecordFile: Sendable {
     }
 
     /// Says that a gate refused the outputs.
-    func discard() throws {
-        try write(next.discarded())
+    func discard(figures: [BatchFigures], failedGates: String?) throws {
+        try write(next.discarded(figures: figures, failedGates: failedGates))
     }
 
     /// Goes back to what an earlier run has left, when nothing came of this one.

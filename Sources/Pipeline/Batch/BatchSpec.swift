@@ -76,6 +76,18 @@ public struct BatchSpec: Sendable {
         keepGoing = overrides.keepGoing || section.bool("keep_going") ?? false
     }
 
+    /// Whether a spec has a section about a batch.
+    ///
+    /// - Throws: ``SpecError``; ``Tensors/FileError`` when the file cannot be read.
+    public static func isBatch(_ file: FilePath) throws -> Bool {
+        let text = try PipelineSpec.text(of: file)
+        do throws(SpecError) {
+            return try PipelineSpec.document(text)["batch"] != nil
+        } catch {
+            throw error.located(in: file)
+        }
+    }
+
     /// The ordinary spec that the batch is for one adapter.
     ///
     /// - Throws: ``SpecError``, which is the same for every adapter.

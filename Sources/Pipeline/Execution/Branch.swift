@@ -52,6 +52,11 @@ struct TensorFigures: Sendable {
     /// For each operation the rounding it used, if it made codes.
     let roundings: [RoundingRule?]
 
+    init(emitted: [Int: EmittedFigures], roundings: [RoundingRule?]) {
+        self.emitted = emitted
+        self.roundings = roundings
+    }
+
     init(_ run: MemberRun) {
         emitted = run.emitted
         roundings = zip(run.program.operations, run.facts).map { $0.roundingUsed($1) }

@@ -31,6 +31,12 @@ final class BranchOutcomes: Sendable {
         state.withLock { $0.figures[branch].compactMap { $0 } }
     }
 
+    /// The figures of those tensors of a branch that have been streamed, by index.
+    func figuresByTensor(of branch: Int) -> [Int: TensorFigures] {
+        let figures = state.withLock { $0.figures[branch] }
+        return figures.indices.reduce(into: [:]) { $0[$1] = figures[$1] }
+    }
+
     func isSettled(_ branch: Int) -> Bool {
         state.withLock { $0.settled.contains(branch) }
     }

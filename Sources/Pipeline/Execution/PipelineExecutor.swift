@@ -84,6 +84,22 @@ public struct PipelineExecutor: Sendable {
         }
     }
 
+    /// Streams the tensors of a pass of one plan into a writer of a part of its only output, and puts that in place.
+    ///
+    /// - Returns: The figures of the tensors, by index in the plan.
+    /// - Throws: The error of the first thing that went wrong.
+    func convert(into writer: any CheckpointWriter) throws -> [Int: TensorFigures] {
+        let failure = Mutex<(any Error)?>(nil)
+        let outcomes = BranchOutcomes(tensorCounts: pass.plans.map(\.model.tensors.count)) { _, result in
+            if case .failure(let error) = result { failure.withLock { $0 = error } }
+        }
+        _ = stream([0: Branch(plan: pass.plans[0], inputs: [], writers: [writer])], outcomes)
+        if let error = failure.withLock({ $0 }) { throw error }
+        guard !isCancelled() else { throw Interrupted() }
+        try writer.commit()
+        return outcomes.figuresByTensor(of: 0)
+    }
+
     /// Makes the branches of all plans, by index, but of those whose outputs cannot be started.
     private func open(_ outcomes: BranchOutcomes) -> [Int: Branch] {
         let known = Mutex<[FilePath: InputFingerprint]>([:])

@@ -18,7 +18,7 @@ extension Inspection {
                         "modules": .array(
                             adapter.modules.map {
                                 [
-                                    "module": .string($0.name), "rank": .int($0.rank), "alpha": .double($0.alpha),
+                                    "module": .string($0.name), "rank": .int($0.matrixRank), "alpha": .double($0.alpha),
                                     "scaling": .double($0.scaling),
                                 ]
                             }),

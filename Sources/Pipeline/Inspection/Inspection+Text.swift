@@ -26,7 +26,7 @@ extension Inspection {
         for adapter in adapters {
             lines.append("adapter \(adapter.name), weight \(NumberText.significant(adapter.weight, digits: 4)):")
             lines += adapter.modules.map {
-                "  \($0.name)  r \($0.rank)  alpha \(NumberText.significant($0.alpha, digits: 4))  scaling \(NumberText.significant($0.scaling, digits: 4))"
+                "  \($0.name)  r \($0.matrixRank)  alpha \(NumberText.significant($0.alpha, digits: 4))  scaling \(NumberText.significant($0.scaling, digits: 4))"
             }
         }
         if let spec = provenance?["spec"] {

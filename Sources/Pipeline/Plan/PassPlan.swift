@@ -12,6 +12,17 @@ public struct PassPlan: Sendable {
         programs = SharedProgram.programs(of: [plan.programs])
     }
 
+    /// The pass of a part of a plan's tensors.
+    ///
+    /// - Throws: ``PlanError`` when the memory budget is too small.
+    init(_ plan: PipelinePlan, tensors: Set<Int>, options: PipelineOptions) throws(PlanError) {
+        plans = [plan]
+        programs = SharedProgram.programs(of: [plan.programs]).filter { program in
+            program.members.contains { tensors.contains($0.tensor) }
+        }
+        resources = try ResourcePlan(models: [plan.model], programs: programs, options: options)
+    }
+
     /// - Parameter plans: At least one. All have been made for the same input.
     /// - Throws: ``PlanError`` when the memory budget does not hold them all at once.
     public init(_ plans: [PipelinePlan], options: PipelineOptions) throws(PlanError) {

@@ -45,11 +45,11 @@ extension PipelinePlan {
         [
             "path": .string(attached.pathInSpec), "weight": .double(attached.weight),
             "modules": .array(
-                attached.adapter.modules.map { module in
+                zip(attached.adapter.modules, attached.placements).map { module, placement in
                     [
-                        "module": .string(module.name), "rank": .int(module.rank),
-                        "scaling": .double(module.scaling),
-                        "effective_scaling": .double(module.scaling * attached.weight),
+                        "module": .string(module.name), "rank": .int(placement.rank),
+                        "scaling": .double(placement.scaling),
+                        "effective_scaling": .double(placement.scaling * attached.weight),
                     ]
                 }),
             "replaced": .array(
@@ -103,8 +103,8 @@ extension PipelinePlan {
                 case .rows(_, let rows): "  \(change.tensorName)  \(rows.count) rows replaced"
                 }
             }
-            lines += modules.map { module in
-                "  \(module.name)  r \(module.rank)  scaling \(NumberText.significant(module.scaling * attached.weight, digits: 4))"
+            lines += zip(modules, attached.placements).map { module, placement in
+                "  \(module.name)  r \(placement.rank)  scaling \(NumberText.significant(placement.scaling * attached.weight, digits: 4))"
                     + (module.hasMagnitude ? "  DoRA" : "")
             }
             return lines

@@ -160,6 +160,17 @@ public struct AttachedAdapter: Sendable {
     public let pathInSpec: String
     /// The tensors that its changes concern.
     public let matches: [AdapterMatch]
+
+    /// What each module's update is: the first of those that its tensors take.
+    var placements: [FactorPlacement] {
+        var placements = adapter.modules.map(\.placement)
+        for match in matches.reversed() {
+            guard case .lowRank(let module) = adapter.changes[match.change].kind, let placement = match.placement
+            else { continue }
+            placements[module] = placement
+        }
+        return placements
+    }
 }
 
 /// A model that will be written: after the last step, or by `save` on the way.

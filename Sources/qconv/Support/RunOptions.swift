@@ -1,4 +1,5 @@
 import ArgumentParser
+import LosslessJSON
 import Pipeline
 import Reports
 
@@ -46,9 +47,31 @@ struct RunOptions: ParsableArguments {
         leaveIfGateFailed(report)
     }
 
+    /// Converts a part of a model.
+    func run(_ spec: PipelineSpec, part: Part) throws {
+        Interruption.listen()
+        guard !plan else {
+            throw ValidationError("--plan is about the whole conversion. Leave out --part.")
+        }
+        let conversion = try PartedConversion(spec: spec, options: options())
+        let progress = ProgressLine(isEnabled: !quiet)
+        defer { progress.clear() }
+        let shards = try conversion.convert(
+            part, isCancelled: { Interruption.isRequested }, progress: progress.show)
+        progress.clear()
+        guard !quiet else { return }
+        try StandardOutput.write(
+            json
+                ? JSONValue.object([
+                    "part": .int(part.number), "parts": .int(part.count),
+                    "shards": .array(shards.map { .string($0) }),
+                ]).serialized(.pretty) + "\n"
+                : "part \(part): \(shards.isEmpty ? "no shards" : shards.joined(separator: ", "))\n")
+    }
+
     /// Ends the process with the status of a failed gate, if one failed. Whoever did not ask for the text of the report
     /// learns from standard error why.
-    private func leaveIfGateFailed(_ report: ConversionReport) {
+    func leaveIfGateFailed(_ report: ConversionReport) {
         let failed = report.gates.filter { !$0.hasPassed }
         guard !failed.isEmpty else { return }
         if json || quiet {
