@@ -31,7 +31,8 @@ struct BaseChecks {
             unfitting.append(LintFinding(.unmatched, nil, "\(error)"))
         }
         let (matches, problems) = adapter.examineMatch(
-            to: tensors, orientation: WeightOrientation(config: base.config))
+            to: tensors, orientation: WeightOrientation(config: base.config),
+            tiedHead: TiedHead(tensors, tiesEmbeddings: base.config?.tiesWordEmbeddings))
         var fits: [String: Fit] = [:]
         for match in matches {
             guard case .lowRank(let module) = adapter.changes[match.change].kind else { continue }

@@ -35,7 +35,7 @@ import Testing
             return (
                 try adapter.match(to: tensors, orientation: WeightOrientation(configuration: config)), [], ""
             )
-        } catch {
+        } catch let error as AdapterError {
             guard case .unmatched(_, _, let problems) = error else { throw error }
             return ([], problems, "\(error)")
         }
