@@ -47,14 +47,14 @@ struct DifferenceTable {
         return switch order {
         case .model: groups
         case .name: descending { _ in 0 }
-        case .error: descending { $0.figures.relativeError ?? -1 }
+        case .error: descending { $0.error ?? -1 }
         case .max: descending { $0.figures.maxAbsError ?? -1 }
         case .changed: descending { $0.changedShare ?? -1 }
         case .kept: descending { -($0.figures.updateKept ?? .infinity) }
         case .worst:
             // The error is at most 1 or so; whatever kept less than another comes before it.
             descending { group in
-                group.figures.updateKept.map { 1e6 - $0 } ?? (group.figures.relativeError ?? -1)
+                group.figures.updateKept.map { 1e6 - $0 } ?? (group.error ?? -1)
             }
         }
     }
@@ -104,7 +104,7 @@ struct DifferenceTable {
                 case .onlyInB: "only b"
                 case .shapesDiffer: "shape"
                 case .notComparable: "dtype"
-                default: group.figures.relativeError.map(NumberText.percent)
+                default: group.figures.relativeError.map(NumberText.percent) ?? group.error.map { _ in "inf" }
                 }
             },
             FittedTable.Column(

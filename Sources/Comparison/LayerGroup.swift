@@ -52,6 +52,9 @@ struct LayerGroup {
             ? .untouched : ErrorFigures(sums, update: updateSums ?? ErrorSums())
     }
 
+    /// The relative error of all members together, infinite where they were zero and no longer are.
+    var error: Double? { figures.relativeError ?? sums.boundlessError }
+
     /// The share of elements that are not the same number.
     var changedShare: Double? { share(\.changedShare) }
 
@@ -75,4 +78,9 @@ struct LayerGroup {
 
     /// The least of a figure of the members.
     func least(_ figure: (TensorDifference) -> Double?) -> Double? { tensors.compactMap(figure).min() }
+}
+
+extension ErrorSums {
+    /// Infinity where there is an error that no number relates to the exact result; `nil` where there is none.
+    var boundlessError: Double? { squaredError > 0 ? .infinity : nil }
 }

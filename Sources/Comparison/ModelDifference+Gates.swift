@@ -41,7 +41,7 @@ extension ModelDifference {
     /// What comes out of a gate.
     public func result(of gate: Gate) -> GateResult {
         GateResult(
-            gate, tensors: tensors.map { ($0.name, $0.figure(gate.figure)) },
+            gate, tensors: tensors.map { ($0.name, $0.gatedFigure(gate.figure)) },
             overall: [(nil, ModelDifference.overallFigures.first { $0.key == gate.figure }?.value(self))])
     }
 }

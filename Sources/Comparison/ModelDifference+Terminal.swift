@@ -140,7 +140,7 @@ extension ModelDifference {
         let found = summary.counts
         if found.nanA + found.nanB + found.infiniteA + found.infiniteB > 0 {
             add(
-                "nonfinite",
+                "nan, inf",
                 [
                     "\(found.nanA) NaN and \(found.infiniteA) infinite in a",
                     "\(found.nanB) NaN and \(found.infiniteB) infinite in b",

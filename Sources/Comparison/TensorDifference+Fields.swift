@@ -32,6 +32,12 @@ extension TensorDifference {
         TensorDifference.figures.first { $0.key == key }?.value(self)
     }
 
+    /// A figure as gates see it: a relative error of what was zero everywhere and no longer is counts as infinite, although
+    /// there is no number for it. A limit for errors must not let the largest pass.
+    func gatedFigure(_ key: String) -> Double? {
+        key == "relative_error" ? figures.relativeError ?? sums?.boundlessError : figure(key)
+    }
+
     /// The figures that an adapter brings.
     static let updateFigures: Set<String> = ["update_ratio", "update_to_step", "update_kept", "merge_error"]
 

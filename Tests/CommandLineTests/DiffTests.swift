@@ -146,6 +146,30 @@ import Testing
         #expect(run.output.contains("\nmodel.layers.0-3.mlp.down_proj.lora_B"))
     }
 
+    @Test func aContainerIsAModelLikeAnother() throws {
+        #expect(try QConvRun(["convert", TinyLlama.base4Bit, workspace.path("base.nf4"), "--quiet"]).status == 0)
+        #expect(try diff([TinyLlama.base4Bit, workspace.path("base.nf4"), "--quiet"]).status == 0)
+        let directory = try json([TinyLlama.base16Bit, TinyLlama.base4Bit])
+        let container = try json([TinyLlama.base16Bit, workspace.path("base.nf4")])
+        #expect(container["summary"]?["relative_error"] == directory["summary"]?["relative_error"])
+        #expect(container["tensors"]?.array?.map { $0["p99_9"] } == directory["tensors"]?.array?.map { $0["p99_9"] })
+    }
+
+    @Test func whatWasZeroAndIsNotComesFirstAndFails() throws {
+        let run = try diff([
+            DiffTests.fixture("a.safetensors"), DiffTests.fixture("b.safetensors"), "--include", "from-zeros",
+            "--include", "broken", "--fail-if", "relative_error > 50%", "--sort", "error",
+        ])
+        #expect(run.status == 1)
+        let words = run.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        #expect(words.contains("gate failed: fail if relative_error > 50%: 1 of 2 tensors: from-zeros (inf)"))
+        let lines = run.output.split(separator: "\n")
+        let first = lines.firstIndex { $0.hasPrefix("from-zeros ") && $0.contains(" inf ") }
+        let second = lines.firstIndex { $0.hasPrefix("broken ") }
+        #expect(try #require(first) < #require(second))
+        #expect(run.output.contains("\nnan, inf 2 NaN and 2 infinite in a, 2 NaN and 2 infinite in b\n"))
+    }
+
     @Test func textFitsItsWidth() throws {
         let out = try merged("auto")
         let run = try diff([TinyLlama.base4Bit, out, "--adapter", TinyLlama.adapter(200), "--all"])

@@ -8,7 +8,7 @@ extension BatchReport {
     public func page() -> ReportPage {
         let rows = adapters.reduce(0) { $0 + ($1.details?.tensors.count ?? 0) }
         return ReportPage(
-            command: "qconv batch", title: "\(input), \(counted(adapters.count, "adapter"))",
+            command: "qconv batch", title: "\(ReportPage.lastName(input)), \(counted(adapters.count, "adapter"))",
             origins: [ReportPage.Document("input", input)], sectionNoun: "adapter",
             sections: adapters.map { $0.section(showsTensors: rows <= BatchReport.mostRows) },
             notices: [conclusion] + warnings.map { "Warning: \($0)" },

@@ -10,6 +10,9 @@ extension ReportPage {
         return "\(first) → \(second)"
     }
 
+    /// The last name in a path.
+    package static func lastName(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+
     /// `qconv 0.1, 0.31 s, 2 threads, peak memory 58.3 MiB`
     package static func footer(version: String, run: RunFacts?) -> String {
         var facts = ["qconv \(version)"]

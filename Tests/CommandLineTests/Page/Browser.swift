@@ -2,13 +2,14 @@ import Foundation
 import LosslessJSON
 import Testing
 
-/// A headless Chromium with one page, driven by the DevTools protocol over a pair of pipes.
+/// A page in a headless Chromium, driven by the DevTools protocol.
 ///
 /// Errors and requests of the page are collected from before it loads.
 final class Browser {
     enum Theme: String, CaseIterable, Sendable { case light, dark }
 
     private let pipe: DevToolsPipe
+    private let target: JSONValue
     private let session: String
     private var isLoaded = false
     /// Exceptions, errors and warnings in the page's console.
@@ -31,17 +32,18 @@ final class Browser {
 
     /// Opens a page of a size in CSS pixels.
     init(_ page: URL, theme: Theme = .light, width: Int = 1200, height: Int = 1000) throws {
-        let executable = try #require(
-            Browser.executable, "no Chromium found, and QCONV_REQUIRE_BROWSER is set: apt-get install chromium")
-        pipe = try DevToolsPipe(executable: executable)
-        let target = try pipe.call("Target.createTarget", ["url": "about:blank"])
-        let attached = try pipe.call(
-            "Target.attachToTarget", ["targetId": target["targetId"] ?? .null, "flatten": true])
+        pipe = try DevToolsPipe.shared.get()
+        target = try pipe.call("Target.createTarget", ["url": "about:blank"])["targetId"] ?? .null
+        let attached = try pipe.call("Target.attachToTarget", ["targetId": target, "flatten": true])
         session = try #require(attached["sessionId"]?.string)
         for domain in ["Runtime", "Log", "Network", "Page"] { try call("\(domain).enable") }
         try set(theme)
         try resize(width: width, height: height)
         try open(page)
+    }
+
+    deinit {
+        _ = try? pipe.call("Target.closeTarget", ["targetId": target])
     }
 
     @discardableResult
@@ -52,7 +54,10 @@ final class Browser {
     }
 
     private func takeEvents() {
-        for event in pipe.takeEvents() { take(event["method"]?.string ?? "", event["params"] ?? [:]) }
+        // Those of a page that has been closed may still come.
+        for event in pipe.takeEvents() where event["sessionId"]?.string == session {
+            take(event["method"]?.string ?? "", event["params"] ?? [:])
+        }
     }
 
     /// Notes what an event tells.

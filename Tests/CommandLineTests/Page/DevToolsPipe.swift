@@ -4,7 +4,17 @@ import Testing
 
 /// A Chromium process and the two pipes through which it takes commands of the DevTools protocol: JSON messages, each
 /// followed by a zero byte. No port is opened.
-final class DevToolsPipe {
+///
+/// Not for several threads at a time: the tests that share one run one after the other.
+final class DevToolsPipe: @unchecked Sendable {
+    /// The one of this process, which ends with it.
+    static let shared: Result<DevToolsPipe, any Error> = Result {
+        let executable = try #require(
+            Browser.executable, "no Chromium found, and QCONV_REQUIRE_BROWSER is set: apt-get install chromium")
+        atexit { (try? DevToolsPipe.shared.get())?.end() }
+        return try DevToolsPipe(executable: executable)
+    }
+
     private let process = Process()
     private let input = Pipe()
     private let output = Pipe()
@@ -19,7 +29,7 @@ final class DevToolsPipe {
         let description: String
     }
 
-    init(executable: String) throws {
+    private init(executable: String) throws {
         // A browser that dies must fail a test, not end all of them.
         signal(SIGPIPE, SIG_IGN)
         profile = FileManager.default.temporaryDirectory.appendingPathComponent("qconv-browser-\(UUID().uuidString)")
@@ -31,7 +41,7 @@ final class DevToolsPipe {
             ["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1", executable] + [
                 "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
                 "--disable-dev-shm-usage", "--no-first-run", "--disable-extensions", "--disable-background-networking",
-                "--disable-component-update", "--hide-scrollbars", "--user-data-dir=\(profile.path)",
+                "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--user-data-dir=\(profile.path)",
             ]
         process.standardInput = input
         process.standardOutput = output
@@ -42,7 +52,7 @@ final class DevToolsPipe {
         try output.fileHandleForWriting.close()
     }
 
-    deinit {
+    private func end() {
         _ = try? call("Browser.close")
         try? input.fileHandleForWriting.close()
         process.waitUntilExit()
