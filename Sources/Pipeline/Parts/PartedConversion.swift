@@ -31,6 +31,12 @@ public struct PartedConversion: Sendable {
                 place: "--part", problem: "each part writes whole shards, and the output is one file",
                 remedy: "give a directory and \"max_shard_size\", such as \"5GB\"")
         }
+        guard plan.model.layerSources == nil else {
+            throw PlanError(
+                place: "--part",
+                problem: "the adapter replicates layers, whose copies may lie in shards of different parts",
+                remedy: "convert the model in one process, without \"--part\"")
+        }
         try plan.checkDestinations()
         self.output = output
         assembly = try ShardAssembly(
