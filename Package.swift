@@ -136,7 +136,7 @@ let package = Package(
         .testTarget(
             name: "CheckpointsTests",
             dependencies: [
-                "Checkpoints", "Quantization", "Tensors", "LosslessJSON",
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(name: "LosslessJSONTests", dependencies: ["LosslessJSON"]),

@@ -1,3 +1,4 @@
+import Checkpoints
 import SystemPackage
 import Tensors
 
@@ -11,10 +12,6 @@ import Glibc
 
 /// The files of a directory that PEFT's `save_pretrained` wrote.
 struct AdapterDirectory {
-    static let configurationName = "adapter_config.json"
-    static let weightsName = "adapter_model.safetensors"
-    static let pickleName = "adapter_model.bin"
-
     let configuration: FilePath
     let weights: FilePath
 
@@ -28,17 +25,14 @@ struct AdapterDirectory {
         case .other: throw AdapterError.notADirectory(path)
         case .unreachable(let errno): throw FileError(.open, path, errno)
         }
-        configuration = path.appending(AdapterDirectory.configurationName)
-        weights = path.appending(AdapterDirectory.weightsName)
+        configuration = path.appending(AdapterFiles.configuration)
         guard AdapterDirectory.exists(configuration) else {
             let nearby = try AdapterDirectory.entries(of: path)
-                .filter { AdapterDirectory.exists(path.appending($0).appending(AdapterDirectory.configurationName)) }
+                .filter { AdapterDirectory.exists(path.appending($0).appending(AdapterFiles.configuration)) }
             throw AdapterError.noConfiguration(directory: path, nearby: nearby)
         }
-        guard AdapterDirectory.exists(weights) else {
-            let hasPickle = AdapterDirectory.exists(path.appending(AdapterDirectory.pickleName))
-            throw AdapterError.noWeights(directory: path, hasPickle: hasPickle)
-        }
+        guard let weights = AdapterFiles.weights(in: path) else { throw AdapterError.noWeights(directory: path) }
+        self.weights = weights
     }
 
     private enum Kind {

@@ -1,3 +1,4 @@
+import Checkpoints
 import Tensors
 
 extension AdapterError: CustomStringConvertible {
@@ -10,13 +11,11 @@ extension AdapterError: CustomStringConvertible {
             "\(path): not a directory; give the directory that holds adapter_config.json and adapter_model.safetensors"
         case .noConfiguration(let directory, let nearby):
             AdapterError.describeMissingConfiguration(in: "\(directory)", nearby: nearby)
-        case .noWeights(let directory, hasPickle: true):
+        case .noWeights(let directory):
             """
-            \(directory): has adapter_model.bin, a pickle, but no adapter_model.safetensors; load the adapter with PEFT \
-            and save it again with save_pretrained(…), which writes safetensors
+            \(directory): has \(AdapterFiles.configuration) but none of \(AdapterFiles.weightsNames.joined(separator: ", ")); \
+            was the adapter saved completely?
             """
-        case .noWeights(let directory, hasPickle: false):
-            "\(directory): has adapter_config.json but no adapter_model.safetensors; was the adapter saved completely?"
         case .malformedJSON(let file, let error):
             "\(file): \(error)"
         case .configurationTooLarge(let file, let bytes, let limit):
@@ -43,6 +42,15 @@ extension AdapterError: CustomStringConvertible {
             AdapterError.list(problems, "\(file): the adapter's tensors are not right:") { "\($0)" }
         case .empty(let file):
             "\(file): holds no tensors; was the adapter saved completely?"
+        case .ambiguousNames(let adapter, let example, let choices):
+            """
+            \(adapter): the model has no "\(example)", and its names match in several ways; choose one with "rename": \
+            \(choices.map { "\"\($0)\"" }.joined(separator: " or "))
+            """
+        case .unusableRename(let adapter, let rule, let reason):
+            "\(adapter): the rule \"\(rule)\" \(reason)"
+        case .uncombinable(let adapters, let reason):
+            "\(adapters.map(\.string).joined(separator: ", ")): cannot be combined: \(reason)"
         case .nonFinite(let file, let tensor, let index):
             "\(file): \(tensor): element \(index) is NaN or infinite; the training run diverged, use an earlier checkpoint"
         case .unmatched(let adapter, let count, let problems):

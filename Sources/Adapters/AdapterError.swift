@@ -8,8 +8,8 @@ public enum AdapterError: Error, Hashable, Sendable {
     case notADirectory(FilePath)
     /// The directory has no `adapter_config.json`; `nearby` are subdirectories that have one.
     case noConfiguration(directory: FilePath, nearby: [String])
-    /// The directory has an `adapter_config.json` but no `adapter_model.safetensors`.
-    case noWeights(directory: FilePath, hasPickle: Bool)
+    /// The directory has an `adapter_config.json` but no `adapter_model.safetensors` or older file of weights.
+    case noWeights(directory: FilePath)
     case malformedJSON(file: FilePath, JSONParseError)
     case configurationTooLarge(file: FilePath, bytes: Int, limit: Int)
     case missingKey(file: FilePath, key: String, expected: String)
@@ -24,6 +24,12 @@ public enum AdapterError: Error, Hashable, Sendable {
     case inconsistentTensors(file: FilePath, [AdapterTensorProblem])
     /// The file holds no tensor at all.
     case empty(file: FilePath)
+    /// The adapter's names are not the model's, and several known rules would make them match; `choices` are such rules.
+    case ambiguousNames(adapter: FilePath, example: String, choices: [String])
+    /// A rule for names that has no effect, or makes two names one.
+    case unusableRename(adapter: FilePath, rule: String, reason: String)
+    /// Adapters that cannot be made one.
+    case uncombinable(adapters: [FilePath], reason: String)
     /// A factor has a value that is NaN or infinite.
     case nonFinite(file: FilePath, tensor: String, index: Int)
     /// Changes that do not fit the model; `count` is how many the adapter has in all.

@@ -42,7 +42,7 @@ public struct AdapterExamination: Sendable {
             errors.append(error)
         }
         do {
-            weights = try SafetensorsCheckpoint(file: location.weights)
+            weights = try AdapterFiles.openWeights(location.weights)
         } catch let error as CheckpointError {
             weightsError = error
         }

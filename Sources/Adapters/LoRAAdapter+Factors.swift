@@ -17,7 +17,7 @@ extension LoRAAdapter {
             a: module.tensors.a, b: module.tensors.b, placement: placement ?? module.placement)
     }
 
-    private var gathering: FactorGathering { FactorGathering(weights: weights, file: weightsFile) }
+    var gathering: FactorGathering { FactorGathering(weights: weights, file: weightsFile) }
 
     /// Reads the bias of a module's lora_B as a low-rank update of the base's bias, [out, 1] = bias · [1].
     ///

@@ -3,7 +3,8 @@ import LosslessJSON
 import SystemPackage
 import Tensors
 
-/// A LoRA adapter as PEFT's `save_pretrained` writes it: `adapter_config.json` and `adapter_model.safetensors`.
+/// A LoRA adapter as PEFT's `save_pretrained` writes it: `adapter_config.json` and `adapter_model.safetensors`, in older
+/// ones `adapter_model.bin`.
 ///
 /// Opening reads the configuration and the file's header and checks them against each other; factors are read when they
 /// are asked for, and not kept. Safe to use from several threads at once.
@@ -21,9 +22,12 @@ public struct LoRAAdapter: Sendable {
     /// The files the adapter was read from, for fingerprints: the configuration, then the weights.
     public let files: [FilePath]
 
+    /// How the names of the file's tensors differ from those that `save_pretrained` writes, in words; empty when they do not.
+    public let nameRules: [String]
+
     /// The bytes of `adapter_config.json`.
     let configurationBytes: [UInt8]
-    /// The tensors of the file.
+    /// The tensors of the file, under the names that `save_pretrained` gives them.
     public let weights: any CheckpointReader
     /// The file that messages about weights name.
     let weightsFile: FilePath
@@ -31,17 +35,16 @@ public struct LoRAAdapter: Sendable {
     /// Opens an adapter.
     ///
     /// - Parameter directory: The directory that PEFT's `save_pretrained` wrote.
-    /// - Throws: as ``init(directory:openWeights:)``, and ``CheckpointError`` when `adapter_model.safetensors` is no valid
-    ///   safetensors file.
+    /// - Throws: as ``init(directory:openWeights:)``, and ``CheckpointError`` when the weights' file is not valid.
     public init(directory: FilePath) throws {
-        try self.init(directory: directory) { try SafetensorsCheckpoint(file: $0) }
+        try self.init(directory: directory, openWeights: AdapterFiles.openWeights)
     }
 
     /// Opens an adapter whose weights are read in a particular way.
     ///
     /// - Parameters:
     ///   - directory: The directory that PEFT's `save_pretrained` wrote.
-    ///   - openWeights: Makes a reader of `adapter_model.safetensors`.
+    ///   - openWeights: Makes a reader of the weights' file.
     /// - Throws: ``AdapterError`` when the directory holds no adapter, or one that a plain LoRA merge cannot reproduce;
     ///   ``Tensors/FileError`` when a file cannot be read.
     public init(directory: FilePath, openWeights: (FilePath) throws -> any CheckpointReader) throws {
@@ -59,6 +62,9 @@ public struct LoRAAdapter: Sendable {
     ) throws {
         let document = try LoRAAdapter.parseDocument(configurationBytes, file: configurationFile)
         let configuration = try LoRAConfiguration(document, file: configurationFile)
+        let names = StateDictNames(weights.tensors.map(\.name))
+        let weights: any CheckpointReader =
+            names.rules.isEmpty ? weights : RenamedCheckpoint(weights, names: names.names)
         let rules = try ModuleRules(configuration, file: configurationFile)
         let tensors = try AdapterTensors(weights.tensors, file: weightsFile)
         var problems: [AdapterTensorProblem] = []
@@ -84,6 +90,7 @@ public struct LoRAAdapter: Sendable {
         self.directory = directory
         self.configuration = configuration
         self.weights = weights
+        nameRules = names.rules
         self.modules = modules
         changes = others + modules.enumerated().flatMap { $0.element.changes(at: $0.offset) }
     }

@@ -6,6 +6,7 @@ import Tensors
 public enum CheckpointError: Error, Hashable, Sendable {
     case invalidSafetensors(file: FilePath, problem: SafetensorsProblem)
     case invalidIndex(file: FilePath, problem: ShardIndexProblem)
+    case invalidPyTorch(file: FilePath, problem: PyTorchProblem)
     case invalidContainer(file: FilePath, problem: NF4ContainerProblem)
     case invalidPatch(file: FilePath, problem: PatchProblem)
     case invalidQuantizedTensor(name: String, problem: QuantizedTensorProblem)
@@ -44,6 +45,7 @@ extension CheckpointError: CustomStringConvertible {
         switch self {
         case .invalidSafetensors(let file, let problem): "\(file): \(problem)"
         case .invalidIndex(let file, let problem): "\(file): \(problem)"
+        case .invalidPyTorch(let file, let problem): "\(file): \(problem)"
         case .invalidContainer(let file, let problem): "\(file): \(problem)"
         case .invalidPatch(let file, let problem): "\(file): \(problem)"
         case .invalidQuantizedTensor(let name, let problem): "tensor \"\(name)\": \(problem)"

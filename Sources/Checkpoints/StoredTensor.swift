@@ -2,9 +2,11 @@ import Tensors
 
 /// A tensor as one of a checkpoint's files stores it: a dense logical tensor, or a piece of a quantized one.
 struct StoredTensor: Sendable {
-    let entry: SafetensorsEntry
+    let entry: WeightsEntry
     /// Index into the checkpoint's files.
     let file: Int
+    /// Index into the file's contents.
+    let index: Int
 }
 
 /// A logical tensor and where its parts lie.

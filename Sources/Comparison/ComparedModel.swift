@@ -25,13 +25,10 @@ public struct ComparedModel: Sendable {
     /// - Throws: ``Checkpoints/CheckpointError`` or ``Tensors/FileError`` saying what is there instead.
     public init(path: FilePath) throws {
         self.path = path
-        let adapterWeights = path.appending("adapter_model.safetensors")
-        let adapterConfiguration = path.appending("adapter_config.json")
-        let isAdapter =
-            FileSystem.kind(of: adapterWeights) == .file && FileSystem.kind(of: adapterConfiguration) == .file
-        if isAdapter {
+        let adapterConfiguration = path.appending(AdapterFiles.configuration)
+        if let adapterWeights = AdapterFiles.weights(in: path), FileSystem.kind(of: adapterConfiguration) == .file {
             kind = .adapter
-            reader = try SafetensorsCheckpoint(file: adapterWeights)
+            reader = try AdapterFiles.openWeights(adapterWeights)
             configuration = try ModelConfig(path: adapterConfiguration).json
             containedAdapters = []
         } else {
@@ -44,5 +41,5 @@ public struct ComparedModel: Sendable {
     }
 
     /// The name of the file that ``configuration`` was read from.
-    public var configurationName: String { kind == .adapter ? "adapter_config.json" : "config.json" }
+    public var configurationName: String { kind == .adapter ? AdapterFiles.configuration : ModelFiles.config }
 }

@@ -1,10 +1,11 @@
 import SystemPackage
+import Tensors
 
 /// Why two models cannot be compared as asked, other than what is wrong with one of them
 /// (``Checkpoints/CheckpointError``, ``Adapters/AdapterError``).
 public enum ComparisonError: Error, Hashable, Sendable {
     /// A `--map` rule that cannot be read.
-    case invalidRule(text: String, reason: String)
+    case invalidRule(RenameRuleError)
     /// A `--map` rule that changes no name in either model; `example` is a name that it was tried on.
     case idleRule(text: String, example: String)
     /// Two tensors of one model that get the same name.
@@ -23,8 +24,7 @@ public enum ComparisonError: Error, Hashable, Sendable {
 extension ComparisonError: CustomStringConvertible {
     public var description: String {
         switch self {
-        case .invalidRule(let text, let reason):
-            "--map \"\(text)\": \(reason); write s/PATTERN/REPLACEMENT/, such as 's/^model\\.language_model\\./model./'"
+        case .invalidRule(let error): "--map \(error)"
         case .idleRule(let text, let example):
             "--map \"\(text)\": changes no tensor's name in either model; names look like \"\(example)\""
         case .ambiguousNames(let model, let first, let second, let name):

@@ -19,4 +19,17 @@ public struct ComparisonOptions: Sendable {
     public var memory = 256 << 20
 
     public init() {}
+
+    /// The rules of `--map`.
+    ///
+    /// - Throws: ``ComparisonError/invalidRule(_:)``.
+    public static func renames(_ rules: [String]) throws(ComparisonError) -> [RenameRule] {
+        do throws(RenameRuleError) {
+            var renames: [RenameRule] = []
+            for rule in rules { renames.append(try RenameRule(parsing: rule)) }
+            return renames
+        } catch {
+            throw .invalidRule(error)
+        }
+    }
 }

@@ -38,8 +38,9 @@ struct ComparisonPlan: Sendable {
             let config = a.configuration.flatMap { $0["tie_word_embeddings"]?.bool }
             let tied = TiedHead(renamed, tiesEmbeddings: config)
             // The pairs begin with the tensors of a, in their order.
+            let names = try adapter.nameFit(to: renamed.map(\.name))
             let orientation = WeightOrientation(configuration: a.configuration)
-            for match in try adapter.match(to: renamed, orientation: orientation, tiedHead: tied) {
+            for match in try adapter.match(to: names.renamed(renamed), orientation: orientation, tiedHead: tied) {
                 pairs[match.tensor].changes.append(match)
             }
             return adapter

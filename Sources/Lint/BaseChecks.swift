@@ -19,11 +19,16 @@ struct BaseChecks {
     /// - Parameter adapter: What could be opened of the adapter.
     init(adapter: LoRAAdapter, examination: AdapterExamination, base: ModelDirectory) {
         var tensors = base.reader.tensors
-        var replication: [LintFinding] = []
+        var unfitting: [LintFinding] = []
         do throws(LayerReplicationError) {
             tensors = try BaseChecks.replicated(tensors, adapter)
         } catch {
-            replication = [LintFinding(.unmatched, "layer_replication", "\(error)")]
+            unfitting = [LintFinding(.unmatched, "layer_replication", "\(error)")]
+        }
+        do throws(AdapterError) {
+            tensors = try adapter.nameFit(to: tensors.map(\.name)).renamed(tensors)
+        } catch {
+            unfitting.append(LintFinding(.unmatched, nil, "\(error)"))
         }
         let (matches, problems) = adapter.examineMatch(
             to: tensors, orientation: WeightOrientation(config: base.config),
@@ -36,7 +41,7 @@ struct BaseChecks {
         }
         self.fits = fits
         findings =
-            replication + problems.map { LintFinding(.unmatched, $0.subject, "\($0)") }
+            unfitting + problems.map { LintFinding(.unmatched, $0.subject, "\($0)") }
             + BaseChecks.foreignQuantization(base)
             + BaseChecks.targetsWithoutFactors(adapter, examination, base)
             + BaseChecks.baseName(adapter, base)

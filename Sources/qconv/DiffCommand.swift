@@ -146,7 +146,7 @@ struct DiffCommand: ParsableCommand {
 
     private func options() throws -> ComparisonOptions {
         var options = ComparisonOptions()
-        options.renames = try renames.map { try RenameRule(parsing: $0) }
+        options.renames = try ComparisonOptions.renames(renames)
         options.include = include.map(Glob.init)
         options.exclude = exclude.map(Glob.init)
         options.tolerance = tolerance

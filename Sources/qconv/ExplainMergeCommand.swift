@@ -53,7 +53,7 @@ struct ExplainMergeCommand: ParsableCommand {
         Interruption.listen()
         let start = ContinuousClock.now
         var options = ComparisonOptions()
-        options.renames = try renames.map { try RenameRule(parsing: $0) }
+        options.renames = try ComparisonOptions.renames(renames)
         options.adapter = FilePath(adapter)
         options.threads = streaming.threads
         options.memory = try streaming.memoryBytes()

@@ -36,14 +36,11 @@ import Testing
         #expect(try message(directory.path).contains("has no adapter_config.json"))
     }
 
-    @Test func aPickleIsExplained() throws {
+    @Test func missingWeightsAreExplained() throws {
         let directory = try TemporaryDirectory()
         try directory.write("{}", to: "adapter_config.json")
-        #expect(try message(directory.path).contains("no adapter_model.safetensors"))
-        try directory.write("", to: "adapter_model.bin")
-        let text = try message(directory.path)
-        #expect(text.contains("adapter_model.bin, a pickle"))
-        #expect(text.contains("save_pretrained"))
+        #expect(throws: AdapterError.noWeights(directory: directory.path)) { try LoRAAdapter(testing: directory.path) }
+        #expect(try message(directory.path).contains("adapter_model.safetensors, adapter_model.bin, adapter_model.pt"))
     }
 
     @Test func aFileIsNoAdapter() throws {

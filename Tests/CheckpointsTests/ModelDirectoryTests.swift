@@ -66,7 +66,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (["pytorch_model.bin"], "pickles (pytorch_model.bin)"), (["adapter_model.safetensors"], "a PEFT adapter"),
+        (["other.bin"], "PyTorch files (other.bin)"), (["adapter_model.safetensors"], "a PEFT adapter"),
         (["adapter_config.json", "a.safetensors"], "a PEFT adapter"), (["m.gguf"], "GGUF"),
         (["a.safetensors", "b.safetensors"], "2 safetensors files"), (["x.txt"], "it has x.txt"), ([], "is empty"),
         (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], "download it too"),

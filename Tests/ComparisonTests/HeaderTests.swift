@@ -79,11 +79,12 @@ import Testing
         (#"s/a/\1/"#, #"\1 stands for a group that the pattern does not have"#),
     ])
     func badRules(rule: String, reason: String) {
-        #expect(throws: ComparisonError.invalidRule(text: rule, reason: reason)) { _ = try RenameRule(parsing: rule) }
+        #expect(throws: RenameRuleError(text: rule, reason: reason)) { _ = try RenameRule(parsing: rule) }
     }
 
     @Test func anInvalidExpressionIsRefused() {
-        #expect(throws: ComparisonError.self) { _ = try RenameRule(parsing: "s/(/x/") }
+        #expect(throws: RenameRuleError.self) { _ = try RenameRule(parsing: "s/(/x/") }
+        #expect(throws: ComparisonError.self) { _ = try ComparisonOptions.renames(["s/(/x/"]) }
     }
 
     @Test func patternsSelect() throws {

@@ -21,29 +21,21 @@ public struct ModelDirectory: Sendable {
     /// Opens a model.
     ///
     /// - Parameter path: A directory with `model.safetensors`, `model.safetensors.index.json` or a single other
-    ///   `*.safetensors`; or a `.safetensors` file; or an index; or an NF4 container.
+    ///   `*.safetensors`, else with `pytorch_model.bin` or its index; or a `.safetensors` or PyTorch file; or an index; or
+    ///   an NF4 container.
     /// - Throws: ``CheckpointError`` saying what is there instead, or what is wrong with it; ``Tensors/FileError``.
     public init(path: FilePath) throws {
         if let container = try ModelDirectory.openContainer(path) {
             try self.init(path: path, container: container)
         } else {
-            try self.init(safetensorsAt: path)
+            try self.init(weightsAt: path)
         }
     }
 
-    private init(safetensorsAt path: FilePath) throws {
-        let directory: FilePath
-        let checkpoint: SafetensorsCheckpoint
-        switch FileSystem.kind(of: path) {
-        case .directory?:
-            directory = path
-            checkpoint = try ModelDirectory.openWeights(in: path)
-        default:
-            directory = path.removingLastComponent()
-            checkpoint =
-                path.lastComponent?.string.hasSuffix(".index.json") == true
-                ? try SafetensorsCheckpoint(index: path) : try SafetensorsCheckpoint(file: path)
-        }
+    private init(weightsAt path: FilePath) throws {
+        let isDirectory = FileSystem.kind(of: path) == .directory
+        let directory = isDirectory ? path : path.removingLastComponent()
+        let checkpoint = try isDirectory ? ModelDirectory.openWeights(in: path) : ModelFiles.openWeights(path)
         self.path = path
         reader = checkpoint
         container = nil
@@ -51,7 +43,7 @@ public struct ModelDirectory: Sendable {
         let hasConfig = FileSystem.kind(of: configPath) == .file
         config = hasConfig ? try ModelConfig(path: configPath) : nil
         // Beside a lone file anything may lie; a config.json says that it is a model's directory.
-        let isModelDirectory = hasConfig || FileSystem.kind(of: path) == .directory
+        let isModelDirectory = hasConfig || isDirectory
         storedSideFiles = try (isModelDirectory ? SideFileSelection.names(in: directory) : []).map {
             SideFile(name: $0, content: .copy(of: directory.appending($0.components)))
         }
@@ -114,21 +106,23 @@ public struct ModelDirectory: Sendable {
         return files
     }
 
-    private static func openWeights(in directory: FilePath) throws -> SafetensorsCheckpoint {
+    private static func openWeights(in directory: FilePath) throws -> any DirectoryCheckpoint {
         let names = try FileSystem.names(in: directory)
-        if names.contains(ModelFiles.weights) {
-            return try SafetensorsCheckpoint(file: directory.appending(ModelFiles.weights))
-        }
-        if names.contains(ModelFiles.index) {
-            return try SafetensorsCheckpoint(index: directory.appending(ModelFiles.index))
+        for name in [ModelFiles.weights, ModelFiles.index] where names.contains(name) {
+            return try ModelFiles.openWeights(directory.appending(name))
         }
         let candidates = names.filter { $0.hasSuffix(".safetensors") && !$0.hasPrefix(".") }
-        if candidates.contains("adapter_model.safetensors") || names.contains("adapter_config.json") {
+        if candidates.contains(AdapterFiles.weights) || names.contains(AdapterFiles.configuration) {
             throw CheckpointError.notACheckpoint(
                 path: directory, found: "is a PEFT adapter, not a model",
                 wayOut: "give the base model here and attach the adapter with \"attach-adapter\"")
         }
-        if candidates.count == 1 { return try SafetensorsCheckpoint(file: directory.appending(candidates[0])) }
+        if candidates.count == 1 { return try ModelFiles.openWeights(directory.appending(candidates[0])) }
+        // Safetensors first, as transformers does where a directory has both.
+        for name in [ModelFiles.pickledWeights, ModelFiles.pickledIndex]
+        where candidates.isEmpty && names.contains(name) {
+            return try ModelFiles.openWeights(directory.appending(name))
+        }
         throw notACheckpoint(directory, names: names, candidates: candidates)
     }
 
@@ -148,11 +142,12 @@ public struct ModelDirectory: Sendable {
                 path: directory, found: "has \(list(indices)) but not its shards",
                 wayOut: "was the model downloaded completely?")
         }
-        let pickles = names.filter { $0.hasSuffix(".bin") || $0.hasSuffix(".pt") || $0.hasSuffix(".pth") }
+        let pickles = names.filter(ModelFiles.isPickle)
         if !pickles.isEmpty {
             return .notACheckpoint(
-                path: directory, found: "has PyTorch pickles (\(list(pickles))) but no safetensors",
-                wayOut: "save the model with transformers' save_pretrained, which writes safetensors")
+                path: directory,
+                found: "has PyTorch files (\(list(pickles))) but neither safetensors nor \(ModelFiles.pickledWeights)",
+                wayOut: "give the path of one of the files, or of their index")
         }
         let ggufs = names.filter { $0.hasSuffix(".gguf") }
         if !ggufs.isEmpty {

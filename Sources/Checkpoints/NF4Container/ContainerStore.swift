@@ -10,7 +10,11 @@ final class ContainerStore: Sendable {
     let header: NF4ContainerHeader
     let index: ContainerIndex
     private let places: [ItemPlace]
-    private let cache = ChunkCache(limit: ContainerStore.cacheLimit)
+    private struct StreamKey: Hashable, Sendable {
+        let chunk: Int
+        let part: TensorPart
+    }
+    private let cache = DecodedCache<StreamKey>(limit: ContainerStore.cacheLimit)
 
     init(path: FilePath) throws {
         file = try InputFile(path: path)
@@ -103,7 +107,7 @@ final class ContainerStore: Sendable {
     private func decodedBytes(_ part: TensorPart, ofChunk number: Int) throws -> [UInt8] {
         let (stream, byteCount) = stream(part, ofChunk: number)
         guard let stream else { return [] }
-        return try cache.bytes(ChunkCache.Key(chunk: number, part: part), byteCount: byteCount) {
+        return try cache.bytes(StreamKey(chunk: number, part: part), byteCount: byteCount) {
             var bytes = [UInt8](repeating: 0, count: byteCount)
             try bytes.withUnsafeMutableBytes { try decode(stream, part, ofChunk: number, into: $0) }
             return bytes

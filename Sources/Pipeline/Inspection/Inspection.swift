@@ -34,13 +34,12 @@ public struct Inspection: Sendable {
     public init(path: FilePath) throws {
         self.path = path
         if let adapter = try Inspection.openAdapter(path) {
-            let reader = try SafetensorsCheckpoint(file: path.appending("adapter_model.safetensors"))
             kind = "adapter"
-            tensors = reader.tensors
-            metadata = reader.metadata
+            tensors = adapter.weights.tensors
+            metadata = adapter.weights.metadata
             sideFiles = []
             adapters = [AdapterFacts(name: path.string, weight: 1, modules: adapter.modules)]
-            fileBytes = try Inspection.size(of: reader.files)
+            fileBytes = try Inspection.size(of: adapter.weights.files)
             provenance = nil
             containerSizes = nil
             return

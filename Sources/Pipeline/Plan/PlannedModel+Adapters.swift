@@ -8,12 +8,14 @@ extension PlannedModel {
     ///
     /// - Parameters:
     ///   - path: The adapter as reports and containers name it.
+    ///   - rename: A rule that makes the adapter's names the model's, where they differ.
     ///   - vocabularySize: The number of tokens that the adapter was trained with, where that is not the model's and the
     ///     adapter does not have all that is needed to tell.
     /// - Throws: ``Adapters/AdapterError`` when the adapter does not fit the model; ``PlanError`` when it does not say what is
     ///   to become of some of it.
     mutating func attach(
-        _ adapter: LoRAAdapter, weight: Double, path: String, vocabularySize: Int? = nil, place: String
+        _ adapter: LoRAAdapter, weight: Double, path: String, rename: RenameRule? = nil, vocabularySize: Int? = nil,
+        place: String
     ) throws {
         try PlannedModel.checkWeight(weight, of: adapter, place: place)
         try replicateLayers(adapter.configuration.layerReplication)
@@ -21,8 +23,10 @@ extension PlannedModel {
         let tied = try tiedHead(for: adapter, place: place)
         let unties = tied.map { adapter.unties(embedding: tensors[$0.embedding].tensor.name) } ?? false
         if let tied, unties { appendHead(adapter.headName, like: tied.embedding) }
+        let names = try adapter.nameFit(to: tensors.map(\.tensor.name), rename: rename)
+        noteNames(of: adapter, names, path: path)
         let matches = try adapter.match(
-            to: tensors.map(\.tensor), orientation: WeightOrientation(config: input.config),
+            to: names.renamed(tensors.map(\.tensor)), orientation: WeightOrientation(config: input.config),
             tiedHead: unties ? nil : tied)
         for match in matches {
             let change = PendingChange(adapter: adapters.count, change: match.change, placement: match.placement)
@@ -38,6 +42,16 @@ extension PlannedModel {
         adapters.append(AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: path, matches: matches))
         try checkVocabulary(place: place)
         if let tied, !unties { warnOfTiedUpdates(matches, tied, place: place) }
+    }
+
+    /// Tells which rules brought names together.
+    private mutating func noteNames(of adapter: LoRAAdapter, _ fit: AdapterNameFit, path: String) {
+        if !adapter.nameRules.isEmpty {
+            warnings.append(
+                "adapter \(path): its tensors' names are read \(adapter.nameRules.joined(separator: ", ")), as PEFT would have saved them"
+            )
+        }
+        if let rule = fit.rule { warnings.append("adapter \(path): its names were matched by a rule: \(rule)") }
     }
 
     /// Whole tensors count fully or not at all.

@@ -18,6 +18,8 @@ public struct SpecKey: Sendable {
         case size
         /// An object with keys of its own.
         case object([SpecKey])
+        /// A list of objects with keys of their own.
+        case objects([SpecKey])
     }
 
     public let name: String
@@ -25,12 +27,16 @@ public struct SpecKey: Sendable {
     public let isRequired: Bool
     /// What an absent key means; `nil` where absence itself has a meaning.
     public let defaultValue: JSONValue?
+    /// Values that other tools know and that are refused here, with what to do instead.
+    public let refused: [String: String]
     /// One sentence for the schema.
     public let summary: String
 
     public init(
-        _ name: String, _ kind: Kind, required: Bool = false, default defaultValue: JSONValue? = nil, _ summary: String
+        _ name: String, _ kind: Kind, required: Bool = false, default defaultValue: JSONValue? = nil,
+        refused: [String: String] = [:], _ summary: String
     ) {
+        self.refused = refused
         self.name = name
         self.kind = kind
         isRequired = required
@@ -52,6 +58,7 @@ extension SpecKey.Kind {
         case .strings: "a list of strings"
         case .size: "a size such as \"5GB\" or \"300MB\", or a number of bytes"
         case .object: "an object"
+        case .objects: "a list of objects"
         }
     }
 
@@ -67,6 +74,7 @@ extension SpecKey.Kind {
             value.array.map { !$0.isEmpty && $0.allSatisfy { !($0.string ?? "").isEmpty } } ?? false
         case .size: value.string != nil || (value.int ?? 0) > 0
         case .object: value.object != nil
+        case .objects: value.array.map { !$0.isEmpty && $0.allSatisfy { $0.object != nil } } ?? false
         }
     }
 }

@@ -38,13 +38,20 @@ public struct SpecObject: Sendable {
             guard key.kind.accepts(given) else {
                 throw SpecError(
                     place: place, problem: "\"\(key.name)\" is \(given.serialized(.pythonOneLine))",
-                    remedy: "it must be \(key.kind.expectation)")
+                    remedy: given.string.flatMap { key.refused[$0] } ?? "it must be \(key.kind.expectation)")
             }
-            if case .object(let inner) = key.kind {
-                let inside = try SpecObject(given, keys: inner, place: "\(place), \"\(key.name)\"")
-                values[key.name] = .object(inside.values)
-            } else {
-                values[key.name] = given
+            switch key.kind {
+            case .object(let inner):
+                values[key.name] = .object(
+                    try SpecObject(given, keys: inner, place: "\(place), \"\(key.name)\"").values)
+            case .objects(let inner):
+                var filled: [JSONValue] = []
+                for (index, element) in (given.array ?? []).enumerated() {
+                    let place = "\(place), \"\(key.name)\" \(index + 1)"
+                    filled.append(.object(try SpecObject(element, keys: inner, place: place).values))
+                }
+                values[key.name] = .array(filled)
+            default: values[key.name] = given
             }
         }
         self.place = place

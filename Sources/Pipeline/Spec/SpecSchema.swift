@@ -32,6 +32,9 @@ public enum SpecSchema {
         object["description"] = .string(stage.summary)
         object["required"] = .array(
             ["op"] + stage.keys.filter(\.isRequired).map { JSONValue.string($0.name) })
+        if !stage.alternativeKeys.isEmpty {
+            object["oneOf"] = .array(stage.alternativeKeys.map { ["required": [.string($0)]] })
+        }
         return object
     }
 
@@ -62,6 +65,7 @@ public enum SpecSchema {
         case .strings: ["type": "array", "minItems": 1, "items": ["type": "string", "minLength": 1]]
         case .size: ["type": ["string", "integer"], "minimum": 1]
         case .object(let keys): schema(of: keys)
+        case .objects(let keys): ["type": "array", "minItems": 1, "items": schema(of: keys)]
         }
     }
 }

@@ -14,6 +14,9 @@ public protocol Stage: Sendable {
     /// The keys of the step beside `op`.
     static var keys: [SpecKey] { get }
 
+    /// Keys of which a step has exactly one; empty for most.
+    static var alternativeKeys: [String] { get }
+
     /// Whether the step works on the numbers of linear weights, which a model that another tool has quantized (GPTQ, AWQ, …)
     /// does not show.
     static var needsWeights: Bool { get }
@@ -30,6 +33,7 @@ public protocol Stage: Sendable {
 }
 
 extension Stage {
+    static var alternativeKeys: [String] { [] }
     static var needsWeights: Bool { true }
 }
 

@@ -1,6 +1,6 @@
 import CZlib
 
-/// What the container needs of zlib: deflate with a search for repetitions, inflate, CRC-32.
+/// What containers and zip archives need of zlib: deflate with a search for repetitions, inflate, CRC-32.
 package enum Zlib {
     /// Deflates bytes without zlib's header and trailer.
     package static func deflate(_ bytes: UnsafeRawBufferPointer, level: Int32 = Z_BEST_COMPRESSION) -> [UInt8]? {

@@ -3,7 +3,7 @@ import OrderedCollections
 import SystemPackage
 import Tensors
 
-/// Every way in which a `model.safetensors.index.json` can be wrong.
+/// Every way in which the index of a checkpoint's shards can be wrong.
 public enum ShardIndexProblem: Error, Hashable, Sendable {
     case tooLarge(byteCount: Int)
     case invalidJSON(JSONParseError)
@@ -41,7 +41,8 @@ extension ShardIndexProblem: CustomStringConvertible {
     }
 }
 
-/// `model.safetensors.index.json`: which tensor is in which shard. Its `metadata.total_size` is not believed.
+/// `model.safetensors.index.json` or `pytorch_model.bin.index.json`: which tensor is in which shard. Its
+/// `metadata.total_size` is not believed.
 struct ShardIndex {
     let path: FilePath
     /// Tensor name to shard name.
@@ -87,14 +88,14 @@ struct ShardIndex {
     }
 
     /// Opens all shards, ordered by name, and checks that they hold what the index says and nothing else.
-    func openShards() throws -> [SafetensorsFile] {
+    func openShards<File: WeightsFile>(_ open: (FilePath) throws -> File) throws -> [File] {
         do {
             let names = Set(weightMap.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
             let directory = path.removingLastComponent()
             let paths = names.map { directory.appending(FilePath($0).components) }
             let missing = zip(names, paths).filter { FileSystem.kind(of: $0.1) == nil }.map(\.0)
             guard missing.isEmpty else { throw ShardIndexProblem.missingShards(missing) }
-            let shards = try paths.map { try SafetensorsFile(path: $0) }
+            let shards = try paths.map(open)
             try check(names: names, shards)
             return shards
         } catch let problem as ShardIndexProblem {
@@ -102,10 +103,10 @@ struct ShardIndex {
         }
     }
 
-    private func check(names: [String], _ shards: [SafetensorsFile]) throws(ShardIndexProblem) {
+    private func check(names: [String], _ shards: [some WeightsFile]) throws(ShardIndexProblem) {
         var found: [String: String] = [:]
         for (shardName, shard) in zip(names, shards) {
-            for entry in shard.entries {
+            for entry in shard.contents {
                 if let other = found.updateValue(shardName, forKey: entry.name) {
                     throw .duplicateTensor(name: entry.name, shards: [other, shardName])
                 }

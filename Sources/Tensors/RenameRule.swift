@@ -15,9 +15,9 @@ public struct RenameRule: Sendable {
         case group(Int)
     }
 
-    /// - Throws: ``ComparisonError/invalidRule(text:reason:)``.
-    public init(parsing text: String) throws(ComparisonError) {
-        func invalid(_ reason: String) -> ComparisonError { .invalidRule(text: text, reason: reason) }
+    /// - Throws: ``RenameRuleError`` for a text that is no such rule.
+    public init(parsing text: String) throws(RenameRuleError) {
+        func invalid(_ reason: String) -> RenameRuleError { RenameRuleError(text: text, reason: reason) }
         let characters = Array(text)
         guard characters.count > 1, characters[0] == "s" else { throw invalid("is no rule") }
         let delimiter = characters[1]
@@ -85,7 +85,7 @@ public struct RenameRule: Sendable {
     }
 
     /// The names after the rule.
-    func applied(to names: [String]) -> [String] {
+    public func applied(to names: [String]) -> [String] {
         guard let regex = try? Regex(pattern).matchingSemantics(.unicodeScalar) else { return names }
         return names.map { name in
             let matches = isGlobal ? name.matches(of: regex) : name.firstMatch(of: regex).map { [$0] } ?? []
@@ -104,5 +104,22 @@ public struct RenameRule: Sendable {
             }
             return result + name[end...]
         }
+    }
+}
+
+/// A text that is no ``RenameRule``.
+public struct RenameRuleError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The text.
+    public let text: String
+    /// What is wrong with it.
+    public let reason: String
+
+    public init(text: String, reason: String) {
+        self.text = text
+        self.reason = reason
+    }
+
+    public var description: String {
+        "\"\(text)\": \(reason); write s/PATTERN/REPLACEMENT/, such as 's/^model\\.language_model\\./model./'"
     }
 }

@@ -1,14 +1,8 @@
 import Synchronization
-import Tensors
 
 /// Decoded streams that were read in part, so that reading the rest does not decode them again. The least recently used
 /// go first.
-final class ChunkCache: Sendable {
-    struct Key: Hashable, Sendable {
-        let chunk: Int
-        let part: TensorPart
-    }
-
+package final class DecodedCache<Key: Hashable & Sendable>: Sendable {
     /// A decoded stream, or the place where one thread puts it while others wait for it.
     private final class Entry: Sendable {
         let bytes = Mutex<[UInt8]?>(nil)
@@ -24,12 +18,12 @@ final class ChunkCache: Sendable {
     private let state = Mutex(State())
 
     /// - Parameter limit: Bytes that are kept; one stream is kept even if it is larger.
-    init(limit: Int) {
+    package init(limit: Int) {
         self.limit = limit
     }
 
     /// The bytes of a stream: those that are kept, or those that `decode` makes, which no other thread makes meanwhile.
-    func bytes(_ key: Key, byteCount: Int, decode: () throws -> [UInt8]) throws -> [UInt8] {
+    package func bytes(_ key: Key, byteCount: Int, decode: () throws -> [UInt8]) throws -> [UInt8] {
         let entry = entry(key, byteCount: byteCount)
         return try entry.bytes.withLock { bytes in
             if let bytes { return bytes }
