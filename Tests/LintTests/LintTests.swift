@@ -158,7 +158,7 @@ import Testing
             $0.baseConfiguration?["quantization_config"] = ["quant_method": "gptq", "bits": 4]
             try $0.write()
         },
-        Case("tied embeddings", [.idleTarget, .tiedEmbeddings, .unmatched]) {
+        Case("tied embeddings", [.idleTarget, .tiedEmbeddings]) {
             $0.baseConfiguration?["tie_word_embeddings"] = true
             $0.configuration["target_modules"] = ["q_proj", "up_proj", "lm_head", "nothing"]
             $0.tensors.append(.init(name: "base_model.model.lm_head.lora_A.weight", shape: [2, 8]))

@@ -161,8 +161,7 @@ struct MergeIn4Bit: TensorOperation {
     /// The merged values as PEFT quantizes them: the decoded base is rounded to the quant state's dtype before anything is
     /// added, and after DoRA the sum is too.
     private func sum(_ chunk: Chunk, facts: OperationFacts) throws -> UnsafePointer<Float> {
-        let values = try chunk.mergedValues(
-            facts, baseDType: base.dtype, updateDType: [.bf16, .f16].contains(base.dtype) ? base.dtype : nil)
+        let values = try chunk.mergedValues(facts, baseDType: base.dtype)
         if merge.isRoundedBeforeQuantization { FloatConversion.round(values, count: chunk.count, to: base.dtype) }
         return UnsafePointer(values)
     }
