@@ -63,7 +63,7 @@ public struct Inspection: Sendable {
 
     /// The adapter at a path; `nil` when it is no adapter's directory.
     private static func openAdapter(_ path: FilePath) throws -> LoRAAdapter? {
-        guard (try? InputFile(path: path.appending("adapter_config.json"))) != nil else { return nil }
+        guard FileSystem.kind(of: path.appending("adapter_config.json")) != nil else { return nil }
         return try LoRAAdapter(directory: path)
     }
 
