@@ -51,7 +51,7 @@ let package = Package(
         .target(
             name: "Adapters",
             dependencies: [
-                "Checkpoints", "Tensors", "LosslessJSON", "Kernels",
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .target(name: "Reports", dependencies: ["Tensors", "Quantization", "LosslessJSON", "Kernels"]),
@@ -113,7 +113,7 @@ let package = Package(
                 "Checkpoints", "Tensors", "LosslessJSON", "SampleModels",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
+        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Tensors"]),
         .testTarget(
             name: "PipelineTests",
             dependencies: [

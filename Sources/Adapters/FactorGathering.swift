@@ -1,4 +1,5 @@
 import Checkpoints
+import Quantization
 import SystemPackage
 import Tensors
 
@@ -47,10 +48,8 @@ struct FactorGathering {
         let width = weights.tensors[index].shape.dropFirst().reduce(1, *)
         return try [Float](unsafeUninitializedCapacity: rows.count * width) { values, count in
             try forEachPiece(ofTensor: index, rows: rows) { _, piece in
-                for value in piece {
-                    values.initializeElement(at: count, to: value)
-                    count += 1
-                }
+                _ = values[count...].initialize(fromContentsOf: piece)
+                count += piece.count
             }
         }
     }
@@ -76,7 +75,7 @@ struct FactorGathering {
 
     /// Hands out the values of rows, some rows at a time.
     private func forEachPiece(
-        ofTensor index: Int, rows: Range<Int>, _ body: (_ firstRow: Int, PieceOfFactor) throws -> Void
+        ofTensor index: Int, rows: Range<Int>, _ body: (_ firstRow: Int, _ values: UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
         let tensor = weights.tensors[index]
         let dtype = tensor.encoding.denseDType ?? .f32
@@ -85,12 +84,19 @@ struct FactorGathering {
         let height = max(1, FactorGathering.pieceBytes / max(rowBytes, 1))
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: height * rowBytes, alignment: 16)
         defer { bytes.deallocate() }
+        let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: height * width)
+        defer { floats.deallocate() }
         for first in stride(from: rows.lowerBound, to: rows.upperBound, by: height) {
             let count = min(height, rows.upperBound - first)
             let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<(count * rowBytes)])
             try weights.read(.values, ofTensor: index, at: first * rowBytes, into: part)
-            let piece = PieceOfFactor(bytes: UnsafeRawBufferPointer(part), dtype: dtype)
-            if let bad = piece.firstIndex(where: { !$0.isFinite }) {
+            guard count * width > 0, let source = part.baseAddress, let values = floats.baseAddress else { continue }
+            FloatConversion.decode(dtype, source, count: count * width, into: values)
+            let piece = UnsafeBufferPointer(rebasing: floats[..<(count * width)])
+            // Without an early exit this is done many at a time.
+            let largest = piece.reduce(0) { max($0, $1.bitPattern & 0x7FFF_FFFF) }
+            guard largest < Float.infinity.bitPattern else {
+                let bad = piece.firstIndex { !$0.isFinite } ?? 0
                 throw AdapterError.nonFinite(file: file, tensor: tensor.name, index: first * width + bad)
             }
             try body(first, piece)
@@ -108,34 +114,4 @@ extension LowRankFactors {
         return LowRankFactors(
             blocks: blocks, rows: part.count, columns: columns, rank: rank, left: taken, right: right, scaling: scaling)
     }
-}
-
-/// Consecutive values of a factor as they are stored, read as float32. Every value of the 16-bit types is a float32.
-private struct PieceOfFactor: RandomAccessCollection {
-    let bytes: UnsafeRawBufferPointer
-    let dtype: DType
-
-    var startIndex: Int { 0 }
-    var endIndex: Int { bytes.count / (dtype.bits / 8) }
-
-    subscript(index: Int) -> Float {
-        switch dtype {
-        case .f16: widenHalf(load(index))
-        case .bf16: Float(bitPattern: UInt32(load(index) as UInt16) << 16)
-        default: Float(bitPattern: load(index))
-        }
-    }
-
-    private func load<Bits: FixedWidthInteger>(_ index: Int) -> Bits {
-        Bits(littleEndian: bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<Bits>.size, as: Bits.self))
-    }
-}
-
-/// The value of an IEEE half. Swift's `Float16` does not exist on Intel Macs.
-private func widenHalf(_ bits: UInt16) -> Float {
-    let sign = UInt32(bits & 0x8000) << 16
-    let magnitude = UInt32(bits & 0x7FFF)
-    if magnitude >= 0x7C00 { return Float(bitPattern: sign | 0x7F80_0000 | magnitude << 13) }
-    // In the place of a float32's exponent and fraction the exponent is too small by 127 − 15, also for subnormals.
-    return Float(bitPattern: sign | magnitude << 13) * 0x1p112
 }

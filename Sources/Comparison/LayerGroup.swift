@@ -1,3 +1,4 @@
+import Quantization
 import Reports
 
 /// Tensors that stand at the same place of different layers and are stored alike.

@@ -1,3 +1,4 @@
+import Quantization
 import Reports
 
 /// What a run of elements of two tensors differs in. Runs are merged in the order of the tensor.

@@ -80,7 +80,7 @@ INLINE table16 load_table(const float entries[16]) {
 #endif
 }
 
-// The entries at 16 > index >= 0.
+// The entries at index modulo 16.
 INLINE vfloat look_up(table16 table, vint index) {
 #if QCONV_LANES == 16
     return (vfloat)_mm512_permutexvar_ps((__m512i)index, table.all);
@@ -90,7 +90,7 @@ INLINE vfloat look_up(table16 table, vint index) {
     return (vfloat)_mm256_blendv_ps(low, high, (__m256)(index << 28));
 #else
     vfloat result;
-    for (int lane = 0; lane < QCONV_LANES; lane++) result[lane] = table.entries[index[lane]];
+    for (int lane = 0; lane < QCONV_LANES; lane++) result[lane] = table.entries[index[lane] & 15];
     return result;
 #endif
 }
@@ -241,8 +241,8 @@ INLINE uint64_t segment_key(uint64_t key, uint64_t first_index) {
     return z ^ (z >> 31);
 }
 
-// 24 random bits as a fraction in [0, 1), a function of the key and the lower 32 bits of the element's index.
-INLINE vfloat random_fraction(uint64_t key, uint32_t index) {
+// 24 random bits, a function of the key and the lower 32 bits of the element's index.
+INLINE vint random_bits(uint64_t key, uint32_t index) {
     vuint lanes = {0};
     for (int lane = 0; lane < QCONV_LANES; lane++) lanes[lane] = (uint32_t)lane;
     vuint x = lanes + (index + (uint32_t)key);
@@ -254,7 +254,12 @@ INLINE vfloat random_fraction(uint64_t key, uint32_t index) {
     x ^= x >> 15;
     x *= 0x31848BABu;
     x ^= x >> 14;
-    return __builtin_convertvector((vint)(x >> 8), vfloat) * 0x1p-24f;
+    return (vint)(x >> 8);
+}
+
+// The same as a fraction in [0, 1).
+INLINE vfloat random_fraction(uint64_t key, uint32_t index) {
+    return __builtin_convertvector(random_bits(key, index), vfloat) * 0x1p-24f;
 }
 
 // Magnitudes whose quotients and remainders neither overflow nor underflow: 2^-60 to 2^60.
@@ -322,19 +327,34 @@ INLINE vint round_to_codes(
 
 // MARK: - Packing
 
-// Two codes a byte, the first in the high nibble.
+// Two codes a byte, the first in the high nibble. Of the lanes only the four lowest bits count.
 INLINE void store_codes(uint8_t *destination, vint codes) {
     vpair pairs = (vpair)codes;
-    pairs = (pairs << 4) | (pairs >> 32);
+    pairs = (pairs << 4) | ((pairs >> 32) & 15);
     const vbytes bytes = __builtin_convertvector(pairs, vbytes);
     memcpy(destination, &bytes, sizeof(bytes));
 }
 
+// Codes in the four lowest bits of each lane; the others can be anything.
 INLINE vint load_codes(const uint8_t *source) {
+#if QCONV_LANES > 4
+    // A lane has all the bytes of its group of eight, shifted until its own nibble is the last.
+    uint32_t words[QCONV_LANES / 8];
+    memcpy(words, source, sizeof(words));
+#if QCONV_LANES == 16
+    const __m512i low = _mm512_set1_epi32((int32_t)words[0]);
+    const vuint bytes = (vuint)_mm512_mask_set1_epi32(low, 0xFF00, (int32_t)words[1]);
+    return (vint)(bytes >> (vuint){4, 0, 12, 8, 20, 16, 28, 24, 4, 0, 12, 8, 20, 16, 28, 24});
+#else
+    const vuint bytes = words[0] - (vuint){0};
+    return (vint)(bytes >> (vuint){4, 0, 12, 8, 20, 16, 28, 24});
+#endif
+#else
     vbytes bytes;
     memcpy(&bytes, source, sizeof(bytes));
     const vpair pairs = __builtin_convertvector(bytes, vpair);
     return (vint)((pairs >> 4) | ((pairs & 15) << 32));
+#endif
 }
 
 // MARK: - Scales
@@ -352,79 +372,6 @@ static void QCONV_NAME(absmax)(const float *values, size_t count, size_t blocksi
         if (length < blocksize && result < 1e-38f) result = 1e-38f;
         *absmax++ = result;
     }
-}
-
-// MARK: - Quantization to 4 bits
-
-INLINE void quantize_block(
-    const float *values, float absmax, size_t count, bool is_whole, const rounder *rounder, rounding_rule rule,
-    bool is_plain, uint64_t key, uint32_t index, uint8_t zero_code, uint8_t *codes
-) {
-    const float clamped = absmax < 1e-38f ? 1e-38f : absmax;
-    const vfloat divisor = broadcast(clamped);
-    const vfloat reciprocal = broadcast(1.0f / clamped);
-    size_t i = 0;
-    for (; i + QCONV_LANES <= count; i += QCONV_LANES) {
-        const vfloat value = load(values + i);
-        const vfloat scaled = is_whole ? value * reciprocal : value / divisor;
-        store_codes(codes + i / 2, round_to_codes(rounder, rule, is_plain, scaled, key, index + (uint32_t)i));
-    }
-    if (i == count) return;
-    float padded[QCONV_LANES] = {0};
-    memcpy(padded, values + i, (count - i) * sizeof(float));
-    const vfloat value = load(padded);
-    const vfloat scaled = is_whole ? value * reciprocal : value / divisor;
-    vint last = round_to_codes(rounder, rule, is_plain, scaled, key, index + (uint32_t)i);
-    uint8_t packed[QCONV_LANES / 2];
-    if (count % 2 != 0) last[count - i] = zero_code;
-    store_codes(packed, last);
-    memcpy(codes + i / 2, packed, (count - i + 1) / 2);
-}
-
-INLINE void quantize_blocks(
-    const float *values, const float *absmax, size_t count, size_t blocksize, const rounder *rounder,
-    rounding_rule rule, bool is_plain, uint64_t key, uint64_t first_index, uint8_t zero_code, uint8_t *codes
-) {
-    const size_t whole = count / blocksize;
-    for (size_t block = 0; block < whole; block++) {
-        const size_t start = block * blocksize;
-        quantize_block(
-            values + start, absmax[block], blocksize, true, rounder, rule, is_plain,
-            segment_key(key, first_index + start), (uint32_t)(first_index + start), zero_code, codes + start / 2);
-    }
-    const size_t start = whole * blocksize;
-    if (start == count) return;
-    quantize_block(
-        values + start, absmax[whole], count - start, false, rounder, rule, is_plain,
-        segment_key(key, first_index + start), (uint32_t)(first_index + start), zero_code, codes + start / 2);
-}
-
-INLINE void quantize(
-    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
-    rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes
-) {
-    rounder rounder;
-    make_rounder(&rounder, codebook, rule);
-    const uint8_t zero = codebook->zero_code;
-    if (rounder.is_plain) {
-        quantize_blocks(values, absmax, count, blocksize, &rounder, rule, true, key, first_index, zero, codes);
-    } else {
-        quantize_blocks(values, absmax, count, blocksize, &rounder, rule, false, key, first_index, zero, codes);
-    }
-}
-
-static void QCONV_NAME(quantize_nearest)(
-    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
-    uint8_t *codes
-) {
-    quantize(values, absmax, count, blocksize, codebook, NEAREST, 0, 0, codes);
-}
-
-static void QCONV_NAME(quantize_stochastic)(
-    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
-    uint64_t key, uint64_t first_index, uint8_t *codes
-) {
-    quantize(values, absmax, count, blocksize, codebook, STOCHASTIC, key, first_index, codes);
 }
 
 // MARK: - Dequantization from 4 bits
@@ -457,103 +404,6 @@ static void QCONV_NAME(dequantize)(
     float *values
 ) {
     dequantize_range(codes, absmax, 0, count, blocksize, codebook, load_table(codebook->levels), values);
-}
-
-// MARK: - Merging in 4 bits
-
-// A block's scale, and its reciprocal if that serves for dividing.
-typedef struct {
-    vfloat absmax, reciprocal;
-    bool divides_easily;
-} block_scale;
-
-INLINE vint requantize_lanes(
-    vint base, vfloat update, block_scale scale, table16 levels, const rounder *rounder, rounding_rule rule,
-    bool is_plain, uint64_t key, uint32_t index
-) {
-    const vfloat base_level = look_up(levels, base);
-    vfloat scaled_update;
-    if (__builtin_expect(scale.divides_easily && all_divide_easily(update), true)) {
-        scaled_update = divide_by_reciprocal(update, scale.absmax, scale.reciprocal);
-    } else {
-        scaled_update = update / scale.absmax;
-    }
-    const vfloat merged = base_level + scaled_update;
-    const vint chosen = round_to_codes(rounder, rule, is_plain, merged, key, index);
-    vint keep = (vint)(merged != merged);
-    // Where codes are ranks no two of them have the same level.
-    if (!is_plain) keep |= (vint)(look_up(levels, chosen) == base_level);
-    return choose(keep, base, chosen);
-}
-
-INLINE void requantize_blocks(
-    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize, table16 levels,
-    const rounder *rounder, rounding_rule rule, bool is_plain, uint64_t key, uint64_t first_index, uint8_t *codes
-) {
-    for (size_t start = 0; start < count; start += blocksize) {
-        const size_t length = smaller(blocksize, count - start);
-        const block_scale scale = {
-            broadcast(*absmax), broadcast(1.0f / *absmax), QCONV_HAS_FMA && divides_easily(*absmax)};
-        const bool is_zero = *absmax++ == 0;
-        const uint64_t block_key = segment_key(key, first_index + start);
-        const uint32_t index = (uint32_t)(first_index + start);
-        const uint8_t *block_base = base_codes + start / 2;
-        const float *block_update = update + start;
-        uint8_t *block = codes + start / 2;
-        if (is_zero) {
-            memmove(block, block_base, (length + 1) / 2);
-            continue;
-        }
-        size_t i = 0;
-        for (; i + QCONV_LANES <= length; i += QCONV_LANES) {
-            const vint base = load_codes(block_base + i / 2);
-            const vint merged = requantize_lanes(
-                base, load(block_update + i), scale, levels, rounder, rule, is_plain, block_key, index + (uint32_t)i);
-            store_codes(block + i / 2, merged);
-        }
-        if (i == length) continue;
-        // An odd count's padding sees a zero update, which keeps it.
-        float padded_update[QCONV_LANES] = {0};
-        uint8_t padded_base[QCONV_LANES / 2] = {0};
-        memcpy(padded_update, block_update + i, (length - i) * sizeof(float));
-        memcpy(padded_base, block_base + i / 2, (length - i + 1) / 2);
-        const vint base = load_codes(padded_base);
-        const vint merged = requantize_lanes(
-            base, load(padded_update), scale, levels, rounder, rule, is_plain, block_key, index + (uint32_t)i);
-        uint8_t packed[QCONV_LANES / 2];
-        store_codes(packed, merged);
-        memcpy(block + i / 2, packed, (length - i + 1) / 2);
-    }
-}
-
-INLINE void requantize(
-    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
-    const qconv_codebook *codebook, rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes
-) {
-    rounder rounder;
-    make_rounder(&rounder, codebook, rule);
-    const table16 levels = load_table(codebook->levels);
-    if (rounder.is_plain) {
-        requantize_blocks(
-            base_codes, absmax, update, count, blocksize, levels, &rounder, rule, true, key, first_index, codes);
-    } else {
-        requantize_blocks(
-            base_codes, absmax, update, count, blocksize, levels, &rounder, rule, false, key, first_index, codes);
-    }
-}
-
-static void QCONV_NAME(requantize_nearest)(
-    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
-    const qconv_codebook *codebook, uint8_t *codes
-) {
-    requantize(base_codes, absmax, update, count, blocksize, codebook, NEAREST, 0, 0, codes);
-}
-
-static void QCONV_NAME(requantize_stochastic)(
-    const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
-    const qconv_codebook *codebook, uint64_t key, uint64_t first_index, uint8_t *codes
-) {
-    requantize(base_codes, absmax, update, count, blocksize, codebook, STOCHASTIC, key, first_index, codes);
 }
 
 static size_t QCONV_NAME(changed_codes)(const uint8_t *a, const uint8_t *b, size_t count) {
@@ -629,190 +479,17 @@ static void QCONV_NAME(dequantize_scales)(
 
 // MARK: - Error sums
 
-// Element i is added to lane i % 8 of every sum; at the end lanes are added in halves.
-#define SUM_LANES 8
-// How many vectors hold the lanes of one sum.
-#define SUM_VECTORS (SUM_LANES / (QCONV_LANES / 2))
+#include "error_sums.h"
 
-typedef struct {
-    double squared_error[SUM_LANES], squared_exact[SUM_LANES], squared_written[SUM_LANES];
-    double written_dot_exact[SUM_LANES], squared_base[SUM_LANES], squared_update[SUM_LANES];
-    double change_dot_update[SUM_LANES], max_abs_error[SUM_LANES];
-} error_lanes;
+// MARK: - Quantization to 4 bits
 
-INLINE vdouble load_widened(const float *source) {
-    vfloat_half value;
-    memcpy(&value, source, sizeof(value));
-    return __builtin_convertvector(value, vdouble);
-}
+#include "quantize_to_4bit.h"
 
-INLINE vdouble load_lanes(const double *lanes) {
-    vdouble sums;
-    memcpy(&sums, lanes, sizeof(sums));
-    return sums;
-}
+// MARK: - Merging in 4 bits
 
-INLINE void store_lanes(double *lanes, vdouble sums) { memcpy(lanes, &sums, sizeof(sums)); }
+#include "merge_in_4bit.h"
 
-// a * b + c for a and b that were float32, whose product is exact: fused or not, the same.
-INLINE vdouble add_exact_product(vdouble a, vdouble b, vdouble c) {
-#if QCONV_HAS_FMA
-    return __builtin_elementwise_fma(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
-
-// Whole groups of 8 finite elements. A pass for each vector of lanes, so that all its sums fit into registers.
-INLINE void sum_finite_errors(
-    const float *base, const float *update, const float *written, size_t count, error_lanes *lanes
-) {
-    for (int first = 0; first < SUM_LANES; first += SUM_LANES / SUM_VECTORS) {
-        vdouble squared_error = load_lanes(lanes->squared_error + first);
-        vdouble squared_exact = load_lanes(lanes->squared_exact + first);
-        vdouble squared_written = load_lanes(lanes->squared_written + first);
-        vdouble written_dot_exact = load_lanes(lanes->written_dot_exact + first);
-        vdouble squared_base = load_lanes(lanes->squared_base + first);
-        vdouble squared_update = load_lanes(lanes->squared_update + first);
-        vdouble change_dot_update = load_lanes(lanes->change_dot_update + first);
-        vdouble max_abs_error = load_lanes(lanes->max_abs_error + first);
-        for (size_t i = (size_t)first; i < count; i += SUM_LANES) {
-            const vdouble b = load_widened(base + i), w = load_widened(written + i);
-            vdouble e = b;
-            squared_written = add_exact_product(w, w, squared_written);
-            if (update != NULL) {
-                const vdouble d = load_widened(update + i);
-                e = b + d;
-                squared_base = add_exact_product(b, b, squared_base);
-                squared_update = add_exact_product(d, d, squared_update);
-                change_dot_update += (w - b) * d;
-                squared_exact += e * e;
-                written_dot_exact += w * e;
-            } else {
-                squared_exact = add_exact_product(b, b, squared_exact);
-                written_dot_exact = add_exact_product(w, b, written_dot_exact);
-            }
-            const vdouble error = w - e;
-            squared_error += error * error;
-            const vdouble magnitude = (vdouble)((vlong)error & INT64_MAX);
-            const vlong is_larger = (vlong)(magnitude > max_abs_error);
-            max_abs_error = (vdouble)(((vlong)magnitude & is_larger) | ((vlong)max_abs_error & ~is_larger));
-        }
-        store_lanes(lanes->squared_error + first, squared_error);
-        store_lanes(lanes->squared_exact + first, squared_exact);
-        store_lanes(lanes->squared_written + first, squared_written);
-        store_lanes(lanes->written_dot_exact + first, written_dot_exact);
-        store_lanes(lanes->squared_base + first, squared_base);
-        store_lanes(lanes->squared_update + first, squared_update);
-        store_lanes(lanes->change_dot_update + first, change_dot_update);
-        store_lanes(lanes->max_abs_error + first, max_abs_error);
-    }
-}
-
-// Any elements, the first of them for lane 0.
-INLINE void sum_any_errors(
-    const float *base, const float *update, const float *written, size_t count, error_lanes *lanes,
-    qconv_error_sums *sums
-) {
-    for (size_t i = 0; i < count; i++) {
-        const size_t lane = i % SUM_LANES;
-        const double b = base[i], w = written[i], d = update != NULL ? update[i] : 0.0;
-        const double e = b + d;
-        if (!__builtin_isfinite(e)) {
-            sums->non_finite_exact++;
-            continue;
-        }
-        if (!__builtin_isfinite(w)) {
-            sums->non_finite_written++;
-            continue;
-        }
-        const double error = w - e;
-        const double magnitude = __builtin_fabs(error);
-        if (update != NULL) {
-            lanes->squared_base[lane] += b * b;
-            lanes->squared_update[lane] += d * d;
-            lanes->change_dot_update[lane] += (w - b) * d;
-        }
-        lanes->squared_error[lane] += error * error;
-        lanes->squared_exact[lane] += e * e;
-        lanes->squared_written[lane] += w * w;
-        lanes->written_dot_exact[lane] += w * e;
-        if (magnitude > lanes->max_abs_error[lane]) lanes->max_abs_error[lane] = magnitude;
-    }
-}
-
-// Whether all values were finite: squares of finite float32 values do not overflow.
-INLINE bool are_finite(const error_lanes *lanes, bool has_update) {
-    const double *base = has_update ? lanes->squared_base : lanes->squared_exact;
-    double sum = 0;
-    for (int lane = 0; lane < SUM_LANES; lane++) {
-        sum += base[lane] + lanes->squared_written[lane] + (has_update ? lanes->squared_update[lane] : 0);
-    }
-    return __builtin_isfinite(sum);
-}
-
-INLINE double fold_lanes(const double *lanes) {
-    return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
-}
-
-// Elements added up as if all were finite; if they were not, they are looked at one by one.
-enum { ERROR_STRETCH = 1024 };
-
-// Values of a stretch: where they stand, or decoded into `buffer`, which stays in the nearest cache.
-INLINE const float *stretch_of(const qconv_elements *elements, size_t start, size_t count, float *buffer) {
-    if (elements->values != NULL) return elements->values + start;
-    dequantize_range(
-        elements->codes, elements->absmax, start, count, elements->blocksize, elements->codebook,
-        load_table(elements->codebook->levels), buffer);
-    return buffer;
-}
-
-INLINE void sum_errors(
-    const qconv_elements *base, const float *update, const qconv_elements *written, size_t count,
-    qconv_error_sums *sums
-) {
-    float base_buffer[ERROR_STRETCH], written_buffer[ERROR_STRETCH];
-    error_lanes lanes;
-    memset(&lanes, 0, sizeof(lanes));
-    memset(sums, 0, sizeof(*sums));
-    for (size_t start = 0; start < count; start += ERROR_STRETCH) {
-        const size_t length = smaller(ERROR_STRETCH, count - start);
-        const float *stretch_base = stretch_of(base, start, length, base_buffer);
-        const float *stretch_written = stretch_of(written, start, length, written_buffer);
-        const float *stretch_update = update != NULL ? update + start : NULL;
-        size_t grouped = length - length % SUM_LANES;
-        const error_lanes before = lanes;
-        sum_finite_errors(stretch_base, stretch_update, stretch_written, grouped, &lanes);
-        if (!are_finite(&lanes, update != NULL)) {
-            lanes = before;
-            grouped = 0;
-        }
-        sum_any_errors(
-            stretch_base + grouped, update != NULL ? stretch_update + grouped : NULL, stretch_written + grouped,
-            length - grouped, &lanes, sums);
-    }
-    sums->squared_error = fold_lanes(lanes.squared_error);
-    sums->squared_exact = fold_lanes(lanes.squared_exact);
-    sums->squared_written = fold_lanes(lanes.squared_written);
-    sums->written_dot_exact = fold_lanes(lanes.written_dot_exact);
-    sums->squared_base = update != NULL ? fold_lanes(lanes.squared_base) : sums->squared_exact;
-    sums->squared_update = fold_lanes(lanes.squared_update);
-    sums->change_dot_update = fold_lanes(lanes.change_dot_update);
-    for (int lane = 0; lane < SUM_LANES; lane++) {
-        if (lanes.max_abs_error[lane] > sums->max_abs_error) sums->max_abs_error = lanes.max_abs_error[lane];
-    }
-}
-
-static void QCONV_NAME(sum_errors)(
-    const qconv_elements *base, const float *update, const qconv_elements *written, size_t count,
-    qconv_error_sums *sums
-) {
-    if (update != NULL) {
-        sum_errors(base, update, written, count, sums);
-    } else {
-        sum_errors(base, NULL, written, count, sums);
-    }
-}
+// MARK: - Differences
 
 #include "count_differences.h"
 

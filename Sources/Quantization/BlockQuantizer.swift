@@ -41,13 +41,42 @@ public enum BlockQuantizer {
         _ values: UnsafePointer<Float>, absmax: UnsafePointer<Float>, count: Int, blocksize: Int, quantType: QuantType,
         rounding: RoundingRule, firstIndex: UInt64, into codes: UnsafeMutablePointer<UInt8>
     ) {
+        quantize(
+            values, absmax: absmax, count: count, blocksize: blocksize, quantType: quantType, rounding: rounding,
+            firstIndex: firstIndex, into: codes, writtenAbsmax: nil, sums: nil)
+    }
+
+    /// The same, and adds up the errors on the way, which costs half of what it costs afterwards.
+    ///
+    /// - Parameter writtenAbsmax: The scales that the codes will be decoded with: `absmax`, or what double quantization makes
+    ///   of it.
+    /// - Returns: The sums of the written values against `values`. Terms are added in float32 over runs of 256 elements, and
+    ///   those in float64; in other ranges than models have, all in float64.
+    public static func quantizeMeasuring(
+        _ values: UnsafePointer<Float>, absmax: UnsafePointer<Float>, writtenAbsmax: UnsafePointer<Float>, count: Int,
+        blocksize: Int, quantType: QuantType, rounding: RoundingRule, firstIndex: UInt64,
+        into codes: UnsafeMutablePointer<UInt8>
+    ) -> ErrorSums {
+        var sums = qconv_error_sums()
+        quantize(
+            values, absmax: absmax, count: count, blocksize: blocksize, quantType: quantType, rounding: rounding,
+            firstIndex: firstIndex, into: codes, writtenAbsmax: writtenAbsmax, sums: &sums)
+        return ErrorSums(sums, count: count)
+    }
+
+    private static func quantize(
+        _ values: UnsafePointer<Float>, absmax: UnsafePointer<Float>, count: Int, blocksize: Int, quantType: QuantType,
+        rounding: RoundingRule, firstIndex: UInt64, into codes: UnsafeMutablePointer<UInt8>,
+        writtenAbsmax: UnsafePointer<Float>?, sums: UnsafeMutablePointer<qconv_error_sums>?
+    ) {
         quantType.withCodebook { codebook in
             switch rounding {
             case .nearest:
-                qconv_quantize_nearest(values, absmax, count, blocksize, codebook, codes)
+                qconv_quantize_nearest(values, absmax, count, blocksize, codebook, codes, writtenAbsmax, sums)
             case .stochastic(let key):
                 checkAlignment(of: firstIndex, blocksize: blocksize)
-                qconv_quantize_stochastic(values, absmax, count, blocksize, codebook, key.value, firstIndex, codes)
+                qconv_quantize_stochastic(
+                    values, absmax, count, blocksize, codebook, key.value, firstIndex, codes, writtenAbsmax, sums)
             }
         }
     }
@@ -77,14 +106,42 @@ public enum BlockQuantizer {
         blocksize: Int, quantType: QuantType, rounding: RoundingRule, firstIndex: UInt64,
         into codes: UnsafeMutablePointer<UInt8>
     ) {
+        requantize(
+            baseCodes: baseCodes, absmax: absmax, update: update, count: count, blocksize: blocksize,
+            quantType: quantType, rounding: rounding, firstIndex: firstIndex, into: codes, sums: nil)
+    }
+
+    /// The same, and adds up the errors on the way, which costs half of what it costs afterwards.
+    ///
+    /// - Parameter codes: Room for ⌈count / 2⌉ bytes, not `baseCodes`.
+    /// - Returns: The sums of the new values against the old ones plus the update, added up as in
+    ///   ``quantizeMeasuring(_:absmax:writtenAbsmax:count:blocksize:quantType:rounding:firstIndex:into:)``.
+    public static func requantizeMeasuring(
+        baseCodes: UnsafePointer<UInt8>, absmax: UnsafePointer<Float>, update: UnsafePointer<Float>, count: Int,
+        blocksize: Int, quantType: QuantType, rounding: RoundingRule, firstIndex: UInt64,
+        into codes: UnsafeMutablePointer<UInt8>
+    ) -> ErrorSums {
+        precondition(UnsafePointer(codes) != baseCodes, "the old codes are needed again")
+        var sums = qconv_error_sums()
+        requantize(
+            baseCodes: baseCodes, absmax: absmax, update: update, count: count, blocksize: blocksize,
+            quantType: quantType, rounding: rounding, firstIndex: firstIndex, into: codes, sums: &sums)
+        return ErrorSums(sums, count: count)
+    }
+
+    private static func requantize(
+        baseCodes: UnsafePointer<UInt8>, absmax: UnsafePointer<Float>, update: UnsafePointer<Float>, count: Int,
+        blocksize: Int, quantType: QuantType, rounding: RoundingRule, firstIndex: UInt64,
+        into codes: UnsafeMutablePointer<UInt8>, sums: UnsafeMutablePointer<qconv_error_sums>?
+    ) {
         quantType.withCodebook { codebook in
             switch rounding {
             case .nearest:
-                qconv_requantize_nearest(baseCodes, absmax, update, count, blocksize, codebook, codes)
+                qconv_requantize_nearest(baseCodes, absmax, update, count, blocksize, codebook, codes, sums)
             case .stochastic(let key):
                 checkAlignment(of: firstIndex, blocksize: blocksize)
                 qconv_requantize_stochastic(
-                    baseCodes, absmax, update, count, blocksize, codebook, key.value, firstIndex, codes)
+                    baseCodes, absmax, update, count, blocksize, codebook, key.value, firstIndex, codes, sums)
             }
         }
     }

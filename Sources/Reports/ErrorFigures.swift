@@ -1,3 +1,5 @@
+import Quantization
+
 #if canImport(Darwin)
 import Darwin
 #elseif canImport(Musl)

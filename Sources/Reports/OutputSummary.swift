@@ -1,3 +1,4 @@
+import Quantization
 import Tensors
 
 /// The tensors of one output taken together.

@@ -1,3 +1,4 @@
+import Quantization
 import Tensors
 
 /// What a conversion did to one logical tensor.

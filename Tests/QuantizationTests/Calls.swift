@@ -1,5 +1,4 @@
 import Quantization
-import Reports
 import Tensors
 
 // The library's calls over arrays, so that tests read as what they check.

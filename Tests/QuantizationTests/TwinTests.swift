@@ -1,5 +1,4 @@
 import Quantization
-import Reports
 import Tensors
 import Testing
 

@@ -1,5 +1,4 @@
 import Quantization
-import Reports
 import Tensors
 
 /// The kernels once more in plain Swift, one element at a time and as the specification says it, for comparison bit for
@@ -151,11 +150,65 @@ enum Twin {
             \.changeDotUpdate,
         ]
         for sum in summed {
-            let lane = lanes.map { $0[keyPath: sum] }
-            sums[keyPath: sum] =
-                ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
+            sums[keyPath: sum] = tree(lanes.map { $0[keyPath: sum] })
         }
         return sums
+    }
+
+    /// The sums of values that were quantized, as the kernel adds them up on the way.
+    static func quantizeSums(_ values: [Float], written: [Float]) -> ErrorSums {
+        let errors = zip(values, written).map { $1 - $0 }
+        let (base, square, error) = (runSum(values, values), runSum(written, written), runSum(errors, errors))
+        var sums = ErrorSums()
+        sums.count = values.count
+        sums.squaredBase = base
+        sums.squaredExact = base
+        sums.squaredWritten = square
+        sums.squaredError = error
+        sums.writtenDotExact = ((base + square) - error) / 2
+        sums.maxAbsError = Double(errors.map(\.magnitude).max() ?? 0)
+        let isNarrow = ![base, square, error].allSatisfy(isInRange) || (error == 0) != (sums.maxAbsError == 0)
+        return isNarrow ? errorSums(base: values, update: nil, written: written) : sums
+    }
+
+    /// The sums of codes that were moved by an update, as the kernel adds them up on the way.
+    static func mergeSums(base: [Float], update: [Float], written: [Float]) -> ErrorSums {
+        let change = zip(base, written).map { $1 - $0 }
+        let (bb, bd, dd) = (runSum(base, base), runSum(base, update), runSum(update, update))
+        let (bx, dx, xx) = (runSum(base, change), runSum(update, change), runSum(change, change))
+        let isNarrow =
+            ![bb, dd, xx].allSatisfy(isInRange) || bb == 0 && (bd != 0 || bx != 0) || dd == 0 && (bd != 0 || dx != 0)
+        guard !isNarrow else { return errorSums(base: base, update: update, written: written) }
+        var sums = ErrorSums()
+        sums.count = base.count
+        sums.squaredBase = bb
+        sums.squaredUpdate = dd
+        sums.changeDotUpdate = dx
+        sums.squaredError = max(0, (xx - dx) + (dd - dx))
+        sums.squaredExact = max(0, (bb + bd) + (dd + bd))
+        sums.squaredWritten = max(0, (bb + bx) + (xx + bx))
+        sums.writtenDotExact = (bb + bx) + (bd + dx)
+        sums.maxAbsError = Double(zip(change, update).map { ($0 - $1).magnitude }.max() ?? 0)
+        return sums
+    }
+
+    private static func isInRange(_ sum: Double) -> Bool { sum == 0 || sum > 0x1p-80 && sum < 0x1p120 }
+
+    /// Σ a · b: in float32 over runs of 256 elements, in float64 from run to run, each of 16 lanes for itself.
+    private static func runSum(_ a: [Float], _ b: [Float]) -> Double {
+        let lanes = (0..<16).map { lane in
+            stride(from: 0, to: a.count, by: 256).reduce(0.0) { total, start in
+                let run = stride(from: start + lane, to: min(start + 256, a.count), by: 16)
+                return total + Double(run.reduce(Float.zero) { $0 + a[$1] * b[$1] })
+            }
+        }
+        let halves = (0..<8).map { lanes[$0] + lanes[$0 + 8] }
+        return tree(halves)
+    }
+
+    /// The sum of eight lanes.
+    private static func tree(_ lane: [Double]) -> Double {
+        ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]))
     }
 
     static func unpack(_ codes: [UInt8]) -> [UInt8] { codes.flatMap { [$0 >> 4, $0 & 15] } }

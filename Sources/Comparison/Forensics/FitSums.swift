@@ -1,3 +1,4 @@
+import Quantization
 import Reports
 
 /// What a tensor's change is fitted to an update by: float64 sums over its elements.

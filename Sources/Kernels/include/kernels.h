@@ -90,27 +90,32 @@ typedef struct {
     KERNEL(void, absmax_16,                                                                                             \
            (qconv_float_type type, const void *source, size_t count, size_t blocksize, float *absmax),                  \
            (type, source, count, blocksize, absmax))                                                                    \
+    /* sums: of the values that the codes will stand for, on the scales that will be written, against the given ones; both  \
+       may be NULL. */                                                                                                   \
     KERNEL(void, quantize_nearest,                                                                                      \
            (const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,   \
-            uint8_t *codes),                                                                                            \
-           (values, absmax, count, blocksize, codebook, codes))                                                         \
+            uint8_t *codes, const float *written_absmax, qconv_error_sums *sums),                                       \
+           (values, absmax, count, blocksize, codebook, codes, written_absmax, sums))                                   \
     /* first_index: index in the tensor of the first value, a multiple of blocksize. */                                 \
     KERNEL(void, quantize_stochastic,                                                                                   \
            (const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,   \
-            uint64_t key, uint64_t first_index, uint8_t *codes),                                                        \
-           (values, absmax, count, blocksize, codebook, key, first_index, codes))                                       \
+            uint64_t key, uint64_t first_index, uint8_t *codes, const float *written_absmax, qconv_error_sums *sums),   \
+           (values, absmax, count, blocksize, codebook, key, first_index, codes, written_absmax, sums))                 \
     KERNEL(void, dequantize,                                                                                            \
            (const uint8_t *codes, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,  \
             float *values),                                                                                             \
            (codes, absmax, count, blocksize, codebook, values))                                                         \
+    /* sums: of the values that the new codes stand for, against those of the old ones plus the update; may be NULL.      \
+       codes may be base_codes only without sums. */                                                                     \
     KERNEL(void, requantize_nearest,                                                                                    \
            (const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,        \
-            const qconv_codebook *codebook, uint8_t *codes),                                                            \
-           (base_codes, absmax, update, count, blocksize, codebook, codes))                                             \
+            const qconv_codebook *codebook, uint8_t *codes, qconv_error_sums *sums),                                    \
+           (base_codes, absmax, update, count, blocksize, codebook, codes, sums))                                       \
     KERNEL(void, requantize_stochastic,                                                                                 \
            (const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,        \
-            const qconv_codebook *codebook, uint64_t key, uint64_t first_index, uint8_t *codes),                        \
-           (base_codes, absmax, update, count, blocksize, codebook, key, first_index, codes))                           \
+            const qconv_codebook *codebook, uint64_t key, uint64_t first_index, uint8_t *codes,                         \
+            qconv_error_sums *sums),                                                                                    \
+           (base_codes, absmax, update, count, blocksize, codebook, key, first_index, codes, sums))                     \
     KERNEL(size_t, changed_codes, (const uint8_t *a, const uint8_t *b, size_t count), (a, b, count))                    \
     /* codes_by_grid_index: 65536 entries. */                                                                           \
     KERNEL(void, quantize_scales,                                                                                       \

@@ -63,6 +63,7 @@ extension Chunk {
         parts.dense = ownParts.dense
         encoding = .dense(dtype)
         isDecoded = false
+        measured = nil
     }
 
     /// The input as float64, which is how it is stored.
@@ -77,30 +78,57 @@ extension Chunk {
     func become(
         quantized target: BlockQuantization, values: UnsafePointer<Float>, rounding: RoundingRule, scaleOffset: Float?
     ) {
+        let isMeasured = values == UnsafePointer(base) && !hasUpdate
         let codes = spareCodes
+        computeScales(of: values, blocksize: target.blocksize, into: exactScales)
         parts = ownParts
         parts.codes = codes
-        BlockQuantizer.absmax(values, count: count, blocksize: target.blocksize, into: parts.scales)
-        BlockQuantizer.quantize(
-            values, absmax: parts.scales, count: count, blocksize: target.blocksize, quantType: target.quantType,
-            rounding: rounding, firstIndex: UInt64(range.lowerBound), into: codes)
+        if let double = target.doubleQuantization, let offset = scaleOffset {
+            let blocks = target.blockCount(elements: count)
+            DoubleQuantizer.quantize(
+                exactScales, count: blocks, offset: offset, into: parts.scaleCodes, nestedAbsmax: parts.nestedScales)
+            DoubleQuantizer.dequantize(
+                parts.scaleCodes, nestedAbsmax: parts.nestedScales, count: blocks, blocksize: double.blocksize,
+                offset: offset, codebook: double.codebook, into: parts.scales)
+        } else {
+            parts.scales.update(from: exactScales, count: target.blockCount(elements: count))
+        }
+        if isMeasured {
+            measured = granules(of: count).map { granule in
+                BlockQuantizer.quantizeMeasuring(
+                    values + granule.lowerBound, absmax: exactScales + granule.lowerBound / target.blocksize,
+                    writtenAbsmax: parts.scales + granule.lowerBound / target.blocksize, count: granule.count,
+                    blocksize: target.blocksize, quantType: target.quantType, rounding: rounding,
+                    firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: codes + granule.lowerBound / 2)
+            }
+        } else {
+            BlockQuantizer.quantize(
+                values, absmax: exactScales, count: count, blocksize: target.blocksize, quantType: target.quantType,
+                rounding: rounding, firstIndex: UInt64(range.lowerBound), into: codes)
+            measured = nil
+        }
         encoding = .blockQuantized(target)
         isDecoded = false
-        guard let double = target.doubleQuantization, let offset = scaleOffset else { return }
-        let blocks = target.blockCount(elements: count)
-        DoubleQuantizer.quantize(
-            parts.scales, count: blocks, offset: offset, into: parts.scaleCodes, nestedAbsmax: parts.nestedScales)
-        DoubleQuantizer.dequantize(
-            parts.scaleCodes, nestedAbsmax: parts.nestedScales, count: blocks, blocksize: double.blocksize,
-            offset: offset, codebook: double.codebook, into: parts.scales)
     }
 
     /// Moves codes by an update on the scales that they have.
     func moveCodes(by update: UnsafePointer<Float>, result: BlockQuantization, rounding: RoundingRule) {
         let moved = spareCodes
-        BlockQuantizer.requantize(
-            baseCodes: parts.codes, absmax: parts.scales, update: update, count: count, blocksize: result.blocksize,
-            quantType: result.quantType, rounding: rounding, firstIndex: UInt64(range.lowerBound), into: moved)
+        if isInput, update == UnsafePointer(self.update) {
+            measured = granules(of: count).map { granule in
+                BlockQuantizer.requantizeMeasuring(
+                    baseCodes: parts.codes + granule.lowerBound / 2,
+                    absmax: parts.scales + granule.lowerBound / result.blocksize, update: update + granule.lowerBound,
+                    count: granule.count, blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
+                    firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: moved + granule.lowerBound / 2)
+            }
+        } else {
+            BlockQuantizer.requantize(
+                baseCodes: parts.codes, absmax: parts.scales, update: update, count: count,
+                blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
+                firstIndex: UInt64(range.lowerBound), into: moved)
+            measured = nil
+        }
         parts.codes = moved
         encoding = .blockQuantized(result)
         isDecoded = false
@@ -124,6 +152,7 @@ extension Chunk {
     ///
     /// - Parameter count: How many of the elements in hand count.
     func errorSums(of count: Int) -> [ErrorSums] {
+        if count == self.count, let measured { return measured }
         let update = hasUpdate ? UnsafePointer(update) : nil
         if case .dense(.f64) = input.encoding {
             let written = values
@@ -168,26 +197,40 @@ extension Chunk {
 
     /// The sum of the scales that each granule of `values` has, and their number.
     func scaleSums(of values: UnsafePointer<Float>, blocksize: Int) -> [Observation] {
-        BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: ownParts.scales)
-        return sumsOfOwnScales(blocksize: blocksize)
+        BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: exactScales)
+        return exactScaleSums(blocksize: blocksize)
     }
 
     /// The same for the elements as they are now, which are not decoded if that can be spared.
     func scaleSums(blocksize: Int) -> [Observation] {
-        guard isInput, !isBaseDecoded, case .dense(let dtype) = encoding, BlockQuantizer.hasAbsmax(of: dtype) else {
+        guard computeStoredScales(blocksize: blocksize, into: exactScales) else {
             return scaleSums(of: values, blocksize: blocksize)
         }
-        BlockQuantizer.absmax(dtype, parts.dense, count: count, blocksize: blocksize, into: ownParts.scales)
-        return sumsOfOwnScales(blocksize: blocksize)
+        return exactScaleSums(blocksize: blocksize)
     }
 
-    private func sumsOfOwnScales(blocksize: Int) -> [Observation] {
+    private func exactScaleSums(blocksize: Int) -> [Observation] {
         granules(of: count).map { granule in
             let first = granule.lowerBound / blocksize
             let blocks = (granule.count + blocksize - 1) / blocksize
             var sum = 0.0
-            for block in first..<first + blocks { sum += Double(ownParts.scales[block]) }
+            for block in first..<first + blocks { sum += Double(exactScales[block]) }
             return .scales(sum: sum, count: blocks)
         }
+    }
+
+    /// The scales of `values`, faster if these are the input's.
+    private func computeScales(
+        of values: UnsafePointer<Float>, blocksize: Int, into scales: UnsafeMutablePointer<Float>
+    ) {
+        if values == UnsafePointer(base), computeStoredScales(blocksize: blocksize, into: scales) { return }
+        BlockQuantizer.absmax(values, count: count, blocksize: blocksize, into: scales)
+    }
+
+    /// The scales of elements that stand as they were loaded, if their dtype needs no decoding.
+    private func computeStoredScales(blocksize: Int, into scales: UnsafeMutablePointer<Float>) -> Bool {
+        guard isInput, case .dense(let dtype) = encoding, BlockQuantizer.hasAbsmax(of: dtype) else { return false }
+        BlockQuantizer.absmax(dtype, parts.dense, count: count, blocksize: blocksize, into: scales)
+        return true
     }
 }

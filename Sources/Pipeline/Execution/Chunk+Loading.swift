@@ -36,6 +36,7 @@ extension Chunk {
         encoding = input.encoding
         parts = baseParts
         hasUpdate = false
+        measured = nil
         current = base
         isDecoded = false
     }

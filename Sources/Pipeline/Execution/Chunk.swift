@@ -35,6 +35,10 @@ final class Chunk {
     var isDecoded = false
     /// Where operations leave decoded results.
     let working: UnsafeMutablePointer<Float>
+    /// The error sums of each granule, where the last operation has added them up on the way; see `errorSums(of:)`.
+    var measured: [ErrorSums]?
+    /// Scales before they are double-quantized.
+    let exactScales: UnsafeMutablePointer<Float>
     /// Memory for codes beside ``ownParts``, for when codes are made from codes.
     let otherCodes: UnsafeMutablePointer<UInt8>
     /// Whose time reading and writing take.
@@ -53,8 +57,9 @@ final class Chunk {
     private let capacity: Int
     private var allocations: [UnsafeMutableRawPointer]
 
-    /// Bytes of memory for each element of capacity, an upper bound over all encodings.
-    static let bytesPerElement = 3 * 4 + 8 + 4 + 2 + 1
+    /// Bytes of memory for each element of capacity, an upper bound over all encodings: six times floats, dense elements of
+    /// the input and of the result, codes, scales.
+    static let bytesPerElement = 6 * 4 + 8 + 4 + 2 + 1
 
     /// - Parameter capacity: The most elements a chunk can hold.
     init(capacity: Int, clock: WorkClock) {
@@ -87,6 +92,7 @@ final class Chunk {
         self.parts = baseParts
         ownParts = parts(denseWidth: 4)
         otherCodes = bytes(capacity / 2 + 1)
+        exactScales = floats(scaleCapacity)
         allocations = pool
     }
 

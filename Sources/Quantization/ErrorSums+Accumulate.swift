@@ -15,6 +15,11 @@ extension ErrorSums {
         base.withKernelForm { base in
             written.withKernelForm { written in qconv_sum_errors(base, update, written, count, &sums) }
         }
+        self.init(sums, count: count)
+    }
+
+    /// What a kernel has added up.
+    init(_ sums: qconv_error_sums, count: Int) {
         self.init()
         self.count = count
         squaredError = sums.squared_error

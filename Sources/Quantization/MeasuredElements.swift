@@ -1,5 +1,4 @@
 import Kernels
-import Quantization
 import Tensors
 
 /// Elements as ``ErrorSums`` takes them. Decoding codes on the way costs less than decoding them to memory first.

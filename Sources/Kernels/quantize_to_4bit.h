@@ -1,0 +1,180 @@
+// Rounding values to codes on given scales, and in the same pass the sums of what comes of it; part of portable_kernels.h.
+
+// MARK: Sums
+
+// With the value b, the written value w and the error e: Σ b², w², e², from which all sums of a report follow.
+enum { VALUE_VALUE, WRITTEN_WRITTEN, ERROR_ERROR, QUANTIZE_MOMENTS };
+
+typedef struct {
+    vfloat run[QUANTIZE_MOMENTS][GROUP_VECTORS];
+    double lanes[QUANTIZE_MOMENTS][GROUP];
+    size_t in_run;
+    vint largest_error;
+} quantize_sums;
+
+// Takes in vector `v` of a group.
+INLINE void measure_quantized(quantize_sums *sums, int v, vfloat value, vint codes, vfloat absmax, table16 levels) {
+    const vfloat written = look_up(levels, codes) * absmax;
+    const vfloat error = written - value;
+    sums->run[VALUE_VALUE][v] += value * value;
+    sums->run[WRITTEN_WRITTEN][v] += written * written;
+    sums->run[ERROR_ERROR][v] += error * error;
+    sums->largest_error = __builtin_elementwise_max(sums->largest_error, (vint)error & INT32_MAX);
+}
+
+INLINE void end_quantize_run(quantize_sums *sums) {
+    for (int moment = 0; moment < QUANTIZE_MOMENTS; moment++) end_run(sums->run[moment], sums->lanes[moment]);
+    sums->in_run = 0;
+}
+
+// False if float32 was too narrow for an element, and the sums mean nothing.
+INLINE bool finish_quantize_sums(quantize_sums *sums, qconv_error_sums *result) {
+    double moments[QUANTIZE_MOMENTS];
+    end_quantize_run(sums);
+    for (int moment = 0; moment < QUANTIZE_MOMENTS; moment++) {
+        moments[moment] = fold_group(sums->lanes[moment]);
+        if (!is_in_range(moments[moment])) return false;
+    }
+    memset(result, 0, sizeof(*result));
+    result->max_abs_error = largest_lane(sums->largest_error);
+    if ((moments[ERROR_ERROR] == 0) != (result->max_abs_error == 0)) return false;
+    result->squared_base = result->squared_exact = moments[VALUE_VALUE];
+    result->squared_written = moments[WRITTEN_WRITTEN];
+    result->squared_error = moments[ERROR_ERROR];
+    result->written_dot_exact =
+        ((moments[VALUE_VALUE] + moments[WRITTEN_WRITTEN]) - moments[ERROR_ERROR]) / 2;
+    return true;
+}
+
+// MARK: Blocks
+
+// What rounding to codes needs that stays the same from block to block.
+typedef struct {
+    table16 levels;
+    rounder rounder;
+    uint64_t key;
+    uint8_t zero_code;
+} quantizer;
+
+// A block's scale: whole blocks are multiplied by the reciprocal, short ones divided, as in bitsandbytes.
+typedef struct {
+    vfloat divisor, reciprocal, written;
+    bool is_whole;
+} quantized_block;
+
+// The next group of a block.
+INLINE void quantize_group(
+    const quantizer *quantizer, const float *values, quantized_block block, rounding_rule rule, bool is_plain,
+    uint64_t key, uint32_t index, uint8_t *codes, quantize_sums *sums
+) {
+    for (int v = 0; v < GROUP_VECTORS; v++) {
+        const int i = v * QCONV_LANES;
+        const vfloat value = load(values + i);
+        const vfloat scaled = block.is_whole ? value * block.reciprocal : value / block.divisor;
+        const vint rounded =
+            round_to_codes(&quantizer->rounder, rule, is_plain, scaled, key, index + (uint32_t)i);
+        store_codes(codes + i / 2, rounded);
+        if (sums != NULL) measure_quantized(sums, v, value, rounded, block.written, quantizer->levels);
+    }
+    if (sums == NULL) return;
+    sums->in_run += GROUP;
+    if (sums->in_run == SUM_RUN) end_quantize_run(sums);
+}
+
+INLINE void quantize_block(
+    const quantizer *quantizer, const float *values, size_t count, quantized_block block, rounding_rule rule,
+    bool is_plain, uint64_t first_index, uint8_t *codes, quantize_sums *sums
+) {
+    const uint64_t key = segment_key(quantizer->key, first_index);
+    const uint32_t index = (uint32_t)first_index;
+    size_t i = 0;
+    for (; i + GROUP <= count; i += GROUP) {
+        quantize_group(
+            quantizer, values + i, block, rule, is_plain, key, index + (uint32_t)i, codes + i / 2, sums);
+    }
+    if (i == count) return;
+    // Made a whole group by zeros.
+    float padded[GROUP] = {0};
+    uint8_t packed[GROUP / 2];
+    memcpy(padded, values + i, (count - i) * sizeof(float));
+    quantize_group(quantizer, padded, block, rule, is_plain, key, index + (uint32_t)i, packed, sums);
+    const size_t bytes = (count - i + 1) / 2;
+    if (count % 2 != 0) packed[bytes - 1] = (uint8_t)((packed[bytes - 1] & 0xF0) | quantizer->zero_code);
+    memcpy(codes + i / 2, packed, bytes);
+}
+
+INLINE void quantize_blocks(
+    const quantizer *quantizer, const float *values, const float *absmax, size_t count, size_t blocksize,
+    rounding_rule rule, bool is_plain, uint64_t first_index, uint8_t *codes, const float *written_absmax,
+    quantize_sums *sums
+) {
+    size_t start = 0;
+    for (; start + blocksize <= count; start += blocksize) {
+        const float divisor = *absmax < 1e-38f ? 1e-38f : *absmax;
+        absmax++;
+        const quantized_block block = {
+            broadcast(divisor), broadcast(1.0f / divisor), broadcast(sums != NULL ? *written_absmax++ : 0), true};
+        quantize_block(
+            quantizer, values + start, blocksize, block, rule, is_plain, first_index + start, codes + start / 2, sums);
+    }
+    if (start == count) return;
+    const float divisor = *absmax < 1e-38f ? 1e-38f : *absmax;
+    const quantized_block block = {
+        broadcast(divisor), broadcast(1.0f / divisor), broadcast(sums != NULL ? *written_absmax : 0), false};
+    quantize_block(
+        quantizer, values + start, count - start, block, rule, is_plain, first_index + start, codes + start / 2, sums);
+}
+
+INLINE void quantize(
+    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
+    rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes, const float *written_absmax,
+    quantize_sums *sums
+) {
+    quantizer quantizer;
+    make_rounder(&quantizer.rounder, codebook, rule);
+    quantizer.levels = load_table(codebook->levels);
+    quantizer.key = key;
+    quantizer.zero_code = codebook->zero_code;
+    if (quantizer.rounder.is_plain) {
+        quantize_blocks(
+            &quantizer, values, absmax, count, blocksize, rule, true, first_index, codes, written_absmax, sums);
+    } else {
+        quantize_blocks(
+            &quantizer, values, absmax, count, blocksize, rule, false, first_index, codes, written_absmax, sums);
+    }
+}
+
+INLINE void quantize_and_sum(
+    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
+    rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes, const float *written_absmax,
+    qconv_error_sums *sums
+) {
+    if (sums == NULL) {
+        quantize(values, absmax, count, blocksize, codebook, rule, key, first_index, codes, NULL, NULL);
+        return;
+    }
+    quantize_sums quantize_sums;
+    memset(&quantize_sums, 0, sizeof(quantize_sums));
+    quantize(
+        values, absmax, count, blocksize, codebook, rule, key, first_index, codes, written_absmax, &quantize_sums);
+    if (finish_quantize_sums(&quantize_sums, sums)) return;
+    const qconv_elements base = {.values = values};
+    const qconv_elements written = {NULL, codes, written_absmax, blocksize, codebook};
+    QCONV_NAME(sum_errors)(&base, NULL, &written, count, sums);
+}
+
+static void QCONV_NAME(quantize_nearest)(
+    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
+    uint8_t *codes, const float *written_absmax, qconv_error_sums *sums
+) {
+    quantize_and_sum(
+        values, absmax, count, blocksize, codebook, NEAREST, 0, 0, codes, written_absmax, sums);
+}
+
+static void QCONV_NAME(quantize_stochastic)(
+    const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
+    uint64_t key, uint64_t first_index, uint8_t *codes, const float *written_absmax, qconv_error_sums *sums
+) {
+    quantize_and_sum(
+        values, absmax, count, blocksize, codebook, STOCHASTIC, key, first_index, codes, written_absmax, sums);
+}
