@@ -48,7 +48,7 @@ struct TensorProgram: Sendable {
     /// Elements a chunk when a tensor is only copied.
     static let copyElements = 1 << 19
     /// Granules that are looked at to decide about rounding, spread evenly over the tensor.
-    static let sampleGranules = 8
+    static let sampleGranules = 4
 
     init(source: TensorSource, input: LogicalTensor, operations: [any TensorOperation], targetChunkElements: Int) {
         self.source = source

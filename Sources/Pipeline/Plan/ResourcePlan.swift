@@ -22,7 +22,7 @@ public struct ResourcePlan: Sendable {
     let openTensors: Int
 
     /// Elements that a chunk aims at: few enough for a core's own cache, enough that a system call costs nothing.
-    static let targetChunkElements = 65536
+    static let targetChunkElements = 131_072
 
     /// - Parameters:
     ///   - models: The models that are made in one pass over their input.
