@@ -75,7 +75,8 @@ struct FactorGathering {
 
     /// Hands out the values of rows, some rows at a time.
     private func forEachPiece(
-        ofTensor index: Int, rows: Range<Int>, _ body: (_ firstRow: Int, _ values: UnsafeBufferPointer<Float>) throws -> Void
+        ofTensor index: Int, rows: Range<Int>,
+        _ body: (_ firstRow: Int, _ values: UnsafeBufferPointer<Float>) throws -> Void
     ) throws {
         let tensor = weights.tensors[index]
         let dtype = tensor.encoding.denseDType ?? .f32

@@ -1,4 +1,5 @@
 import LosslessJSON
+import Quantization
 import Reports
 import Tensors
 
