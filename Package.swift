@@ -100,7 +100,8 @@ let package = Package(
             dependencies: [
                 "Checkpoints", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
             ], path: "Tests/SampleModels"),
-        .testTarget(name: "ReportsTests", dependencies: ["Reports", "Quantization", "Tensors", "LosslessJSON", "TestSupport"]),
+        .testTarget(
+            name: "ReportsTests", dependencies: ["Reports", "Quantization", "Tensors", "LosslessJSON", "TestSupport"]),
         .testTarget(
             name: "NF4ContainerTests",
             dependencies: [
