@@ -100,6 +100,11 @@ let package = Package(
             dependencies: [
                 "Checkpoints", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
             ], path: "Tests/SampleModels"),
+        .testTarget(
+            name: "TensorsTests",
+            dependencies: [
+                "Tensors", "Workers", "SampleModels", .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
         .testTarget(
             name: "NF4ContainerTests",
