@@ -101,6 +101,11 @@ let package = Package(
                 "Checkpoints", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
             ], path: "Tests/SampleModels"),
         .testTarget(
+            name: "TensorsTests",
+            dependencies: [
+                "Tensors", "Workers", "SampleModels", .product(name: "SystemPackage", package: "swift-system"),
+            ]),
+        .testTarget(
             name: "ReportsTests", dependencies: ["Reports", "Quantization", "Tensors", "LosslessJSON", "TestSupport"]),
         .testTarget(
             name: "NF4ContainerTests",

@@ -38,4 +38,11 @@ public struct PyTorchCheckpoint: DirectoryCheckpoint {
     ) throws {
         try weights.read(part, ofTensor: tensor, at: offset, into: buffer)
     }
+
+    public func withBytes(
+        _ part: TensorPart, ofTensor tensor: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try weights.withBytes(part, ofTensor: tensor, at: offset, using: buffer, body)
+    }
 }
