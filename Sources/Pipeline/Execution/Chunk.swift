@@ -20,10 +20,7 @@ final class Chunk {
     /// input stay as they are, for every branch that the chunk goes through.
     let base: UnsafeMutablePointer<Float>
     var isBaseDecoded = false
-    /// The input as it is stored, where it stands in memory or read into ``inputMemory``. Never written to.
-    var baseParts: ChunkParts
-    /// Where input is read into.
-    let inputMemory: ChunkParts
+    let baseParts: ChunkParts
     /// How the elements are encoded now.
     var encoding = Encoding.dense(.f32)
     /// The elements as they are now, in their encoding.
@@ -91,9 +88,8 @@ final class Chunk {
         working = floats(capacity)
         current = working
         // No operation makes elements wider than float32.
-        inputMemory = parts(denseWidth: 8)
-        baseParts = inputMemory
-        self.parts = inputMemory
+        baseParts = parts(denseWidth: 8)
+        self.parts = baseParts
         ownParts = parts(denseWidth: 4)
         otherCodes = bytes(capacity / 2 + 1)
         exactScales = floats(scaleCapacity)

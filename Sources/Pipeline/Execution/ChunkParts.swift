@@ -23,10 +23,4 @@ struct ChunkParts {
         case .nestedAbsmax: UnsafeMutableRawPointer(nestedScales)
         }
     }
-
-    /// Makes values or codes be taken from where they stand, for reading only.
-    mutating func move(_ part: TensorPart, to start: UnsafeRawPointer) {
-        let start = UnsafeMutableRawPointer(mutating: start)
-        if part == .codes { codes = start.assumingMemoryBound(to: UInt8.self) } else { dense = start }
-    }
 }

@@ -85,18 +85,17 @@ final class TensorWorker {
         let range = program.elements(work.phase, job: work.job)
         guard work.phase.cut != .copy else { return try copy(range, of: program, for: work) }
         let (reader, tensor) = try source(of: program)
+        try chunk.load(range, ofTensor: tensor, from: reader, granule: program.granule)
         var result = JobResult()
-        try chunk.load(range, ofTensor: tensor, from: reader, granule: program.granule) {
-            for step in work.phase.steps {
-                let member = program.members[step.member]
-                guard work.branches.contains(member.branch), let branch = branches[member.branch] else { continue }
-                chunk.rewind(writers: branch.writers)
-                do {
-                    result.members.append(
-                        (step.member, try take(step.phase, of: member.program, facts: work.facts[step.member])))
-                } catch {
-                    result.failures.append((member.branch, error))
-                }
+        for step in work.phase.steps {
+            let member = program.members[step.member]
+            guard work.branches.contains(member.branch), let branch = branches[member.branch] else { continue }
+            chunk.rewind(writers: branch.writers)
+            do {
+                result.members.append(
+                    (step.member, try take(step.phase, of: member.program, facts: work.facts[step.member])))
+            } catch {
+                result.failures.append((member.branch, error))
             }
         }
         if work.phase.isLast {
@@ -140,16 +139,17 @@ final class TensorWorker {
         var result = JobResult()
         for (part, range) in program.input.encoding.byteRanges(of: elements) {
             let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
-            let before = clock.enter(.reading)
-            defer { clock.enter(before) }
-            try reader.withBytes(part, ofTensor: tensor, at: range.lowerBound, using: buffer) { bytes in
-                clock.enter(.writing)
+            try clock.during(.reading) {
+                try reader.read(part, ofTensor: tensor, at: range.lowerBound, into: buffer)
+            }
+            clock.during(.writing) {
                 for member in program.members where work.branches.contains(member.branch) {
                     let writers = branches[member.branch]?.writers ?? []
                     do {
                         for case let emit as Emit in member.program.operations {
                             try writers[emit.output].write(
-                                bytes, part: part, ofTensor: emit.tensor, at: range.lowerBound)
+                                UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor,
+                                at: range.lowerBound)
                         }
                     } catch {
                         result.failures.append((member.branch, error))
