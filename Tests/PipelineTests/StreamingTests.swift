@@ -58,7 +58,7 @@ import Testing
     private func path(_ name: String) -> FilePath { FilePath(directory.appendingPathComponent(name).path) }
 
     /// Runs steps and opens the result.
-    private func convert(_ steps: String, threads: Int = 2, memory: Int = 256 << 20) throws -> SafetensorsCheckpoint {
+    private func convert(_ steps: String, threads: Int = 2, memory: Int = 256 << 20) throws -> WeightsCheckpoint {
         let text = #"{"input": "in.safetensors", "steps": [\#(steps)], "output": {"path": "out.safetensors"}}"#
         let spec = try PipelineSpec(text: text.utf8, file: path("spec.json"))
         var options = PipelineOptions()
@@ -67,10 +67,10 @@ import Testing
         options.memory = memory
         let plan = try PipelinePlan(spec: spec, options: options)
         _ = try PipelineExecutor(plan: plan, options: options).run()
-        return try SafetensorsCheckpoint(file: path("out.safetensors"))
+        return try WeightsCheckpoint(path: path("out.safetensors"))
     }
 
-    private func part(_ part: TensorPart, of name: String, in reader: SafetensorsCheckpoint) throws -> [UInt8] {
+    private func part(_ part: TensorPart, of name: String, in reader: WeightsCheckpoint) throws -> [UInt8] {
         let index = try #require(reader.tensors.firstIndex { $0.name == name })
         var bytes = [UInt8](repeating: 0, count: reader.tensors[index].byteCount(of: part))
         try bytes.withUnsafeMutableBytes { try reader.read(part, ofTensor: index, at: 0, into: $0) }
