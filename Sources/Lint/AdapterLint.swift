@@ -78,8 +78,8 @@ extension AdapterExamination {
     /// The modules that the file has factors for, whether they are right or not, in its order.
     var modulesInFile: [String] {
         var seen: Set<String> = []
-        return tensors.compactMap { tensor in
-            let components = tensor.name.split(separator: ".", omittingEmptySubsequences: false)
+        return tensorNames.compactMap { name in
+            let components = name.split(separator: ".", omittingEmptySubsequences: false)
             guard let place = components.firstIndex(where: { $0.hasPrefix("lora_") }) else { return nil }
             let module = components[..<place].joined(separator: ".")
             let prefix = "base_model.model."

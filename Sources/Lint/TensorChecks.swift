@@ -15,7 +15,16 @@ struct TensorChecks {
     let examination: AdapterExamination
     let base: ModelDirectory?
 
-    var findings: [LintFinding] { dtypes + scalings + ranks + missingLayers }
+    var findings: [LintFinding] { dtypes + scalings + ranks + missingLayers + names }
+
+    private var names: [LintFinding] {
+        guard !adapter.nameRules.isEmpty else { return [] }
+        let rules = adapter.nameRules.joined(separator: ", ")
+        return [
+            LintFinding(
+                .renamedTensors, nil, "the file's names are read \(rules), as save_pretrained would have written them")
+        ]
+    }
 
     private var dtypes: [LintFinding] {
         var counts: [DType: Int] = [:]

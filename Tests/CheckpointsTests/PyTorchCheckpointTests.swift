@@ -28,7 +28,7 @@ import Testing
     @Test(arguments: ["views-zip", "views-legacy", "views-deflated"])
     func rangesArePartsOfTheWhole(name: String) throws {
         let checkpoint = try WeightsCheckpoint(path: file(name))
-        var generator = SplitMix(7)
+        var generator = SeededGenerator(seed: 7)
         for (index, tensor) in checkpoint.tensors.enumerated() {
             let whole = try values(checkpoint, index)
             for _ in 0..<20 {
@@ -89,7 +89,7 @@ import Testing
     @Test(arguments: PickleFixtures.good)
     func randomDamageNeverCrashes(_ good: PickleFixtures.Good) throws {
         let original = try contents(FilePath(good.file.path))
-        var generator = SplitMix(UInt64(original.count))
+        var generator = SeededGenerator(seed: UInt64(original.count))
         try withTemporaryDirectory { directory in
             let path = directory.appending("damaged.bin")
             for _ in 0..<300 {
@@ -146,7 +146,7 @@ import Testing
         for index in checkpoint.tensors.indices { _ = try values(checkpoint, index) }
     }
 
-    private func damaged(_ original: [UInt8], _ generator: inout SplitMix) -> [UInt8] {
+    private func damaged(_ original: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
         var bytes = original
         for _ in 0...Int.random(in: 0..<4, using: &generator) where !bytes.isEmpty {
             let place = Int.random(in: 0..<bytes.count, using: &generator)

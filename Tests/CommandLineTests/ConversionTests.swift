@@ -199,4 +199,14 @@ import Testing
         let peak = try #require(report["run"]?["peak_memory_bytes"]?.int)
         #expect(peak < 200 << 20)
     }
+
+    /// The kernel remembers how large the process was that started this one.
+    @Test func peakMemoryIsTheProcesssOwn() throws {
+        let ballast = [UInt8](repeating: 1, count: 300 << 20)
+        let spec = try workspace.spec(input: TinyLlama.base4Bit, steps: TinyLlama.attach(50) + ", " + merge)
+        let peak = try withExtendedLifetime(ballast) {
+            try #require(convert(spec)["run"]?["peak_memory_bytes"]?.int)
+        }
+        #expect(peak > 4 << 20 && peak < 200 << 20)
+    }
 }

@@ -138,6 +138,20 @@ import Testing
             }
             try $0.write()
         },
+        Case("names with the adapter's name and torch.compile's wrapper", [.renamedTensors]) {
+            for index in $0.tensors.indices {
+                $0.tensors[index].name = $0.tensors[index].name
+                    .replacingOccurrences(of: ".weight", with: ".default.weight")
+                    .replacingOccurrences(of: "layers.", with: "_orig_mod.layers.")
+            }
+            try $0.write()
+        },
+        Case("a base with other names", [.renamedModules]) {
+            for index in $0.baseTensors.indices {
+                $0.baseTensors[index].name.replace("model.", with: "model.language_model.")
+            }
+            try $0.write()
+        },
         Case("a module that the base lacks", [.unmatched], subject: "\(q0).weight") {
             $0.baseTensors.remove(at: 0)
             try $0.write()

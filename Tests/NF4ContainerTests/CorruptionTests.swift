@@ -3,6 +3,7 @@ import LosslessJSON
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// Ten thousand damaged files: each is refused, or reported by `verify`, or still says what it said.

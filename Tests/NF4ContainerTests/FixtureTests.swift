@@ -4,6 +4,7 @@ import Quantization
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// A container in the repository, the bitsandbytes checkpoint that it was made from, and the values that bitsandbytes

@@ -3,6 +3,7 @@ import Foundation
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// Thousands of damaged patches: each is refused, or makes what it should.

@@ -3,6 +3,7 @@ import Foundation
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// What is not the base is refused by what differs, and nothing is left behind.

@@ -1,5 +1,6 @@
 import Checkpoints
 import Tensors
+import TestSupport
 
 /// A file of one of our formats taken apart, to be put together again with checksums that fit.
 package struct SealedBytes {

@@ -155,6 +155,17 @@ public struct ModelDirectory: Sendable {
                 path: directory, found: "has GGUF files (\(list(ggufs))) but no safetensors",
                 wayOut: "give the model they were made from")
         }
+        let nearby = names.filter { name in
+            [ModelFiles.config, AdapterFiles.configuration].contains {
+                FileSystem.kind(of: directory.appending(name).appending($0)) == .file
+            }
+        }
+        if !nearby.isEmpty {
+            return .notACheckpoint(
+                path: directory,
+                found: "has no *.safetensors, but directories with models or adapters: \(list(nearby))",
+                wayOut: "give one of them")
+        }
         return .notACheckpoint(
             path: directory, found: names.isEmpty ? "is empty" : "has no *.safetensors (it has \(list(names)))",
             wayOut: "give a directory that transformers' save_pretrained wrote, or a .safetensors file")
