@@ -29,6 +29,9 @@ extension PlannedModel {
             appendHead(adapter.headName(besides: embedding, names), like: tied.embedding)
         }
         noteNames(of: adapter, names, path: path)
+        if adapters.contains(where: { $0.pathInSpec == path && $0.adapter.files == adapter.files }) {
+            warnings.append("\(place): adapter \(path) is attached already, and its update counts again")
+        }
         let matches = try adapter.match(
             to: names.renamed(tensors.map(\.tensor)), orientation: WeightOrientation(config: input.config),
             tiedHead: unties ? nil : tied)
