@@ -247,6 +247,22 @@ import Testing
         #expect(skipped.contains { name.contains($0) }, "\(skipped)")
     }
 
+    @Test(arguments: [
+        ("saved-head", "lm_head.weight  replaced", 4, 0),
+        ("tokens", "model.embed_tokens.weight  3 rows replaced", 1, 0),
+        ("dora", "scaling 2.500  dora", 0, 2), ("lora-bias", "scaling 2.500  lora_bias", 0, 2),
+    ]) func everyKindIsListed(_ adapter: String, _ line: String, replaced: Int, withExtras: Int) throws {
+        let path = AdapterKindsTests.fixtures.appendingPathComponent("adapters/\(adapter)").path
+        #expect(try qconv("inspect", path).output.contains(line))
+        let facts = try JSONValue(parsing: qconv("inspect", path, "--json").output)["adapters"]?.array?.first
+        #expect(facts?["replaced"]?.array?.count == replaced)
+        #expect(facts?["modules"]?.array?.count { $0["extras"]?.array?.isEmpty == false } == withExtras)
+        // Factors are in float32, whole tensors in the base's dtype: that is as PEFT saves them, and not doubtful.
+        let lint = try JSONValue(parsing: QConvRun(["lint", path, "--json"]).output)
+        #expect(lint["clean"] == true, "\(lint["text"]?.string ?? "")")
+        #expect(lint["replaced"] == facts?["replaced"])
+    }
+
     /// DoRA gives each output the length of its magnitude; one without a direction is an error, not NaN.
     @Test(arguments: ["own-head", "nf4-own-head"])
     func anOutputOfZerosIsNamed(base: String) throws {

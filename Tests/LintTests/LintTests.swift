@@ -109,6 +109,14 @@ import Testing
             $0.tensors[0].bytes = [0x80, 0x3F]
             try $0.write()
         },
+        Case("a whole tensor in the base's dtype", []) {
+            $0.configuration["modules_to_save"] = ["embed_tokens"]
+            $0.tensors.append(
+                .init(
+                    name: "base_model.model.model.embed_tokens.weight", dtype: "BF16", shape: [16, 8],
+                    bytes: [0x80, 0x3F]))
+            try $0.write()
+        },
         Case("a layer without factors", [.missingLayers, .targetWithoutFactors]) {
             $0.tensors.removeSubrange(4..<6)
             try $0.write()
