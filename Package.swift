@@ -98,7 +98,8 @@ let package = Package(
         .target(
             name: "SampleModels",
             dependencies: [
-                "Checkpoints", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
+                "Checkpoints", "Tensors", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
             ], path: "Tests/SampleModels"),
         .testTarget(
             name: "TensorsTests",
@@ -110,16 +111,16 @@ let package = Package(
         .testTarget(
             name: "NF4ContainerTests",
             dependencies: [
-                "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "SampleModels",
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "SampleModels", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(
             name: "PatchTests",
             dependencies: [
-                "Checkpoints", "Tensors", "LosslessJSON", "SampleModels",
+                "Checkpoints", "Tensors", "LosslessJSON", "SampleModels", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Tensors"]),
+        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Tensors", "TestSupport"]),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
@@ -145,7 +146,7 @@ let package = Package(
                 "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .testTarget(name: "LosslessJSONTests", dependencies: ["LosslessJSON"]),
+        .testTarget(name: "LosslessJSONTests", dependencies: ["LosslessJSON", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

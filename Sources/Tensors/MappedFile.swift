@@ -44,7 +44,9 @@ final class MappedFile: Sendable {
         var access = file_access()
         let outcome = withUnsafeMutablePointer(to: &access) { access in
             file_access_begin(access, mapping)
-            let outcome = Swift.Result { try body(UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count)) }
+            let outcome = Swift.Result {
+                try body(UnsafeRawBufferPointer(start: start + range.lowerBound, count: range.count))
+            }
             return file_access_end(access) ? outcome : nil
         }
         ResidentStretches.shared.note(

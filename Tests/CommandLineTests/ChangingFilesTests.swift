@@ -22,6 +22,7 @@ import Testing
         #expect(!run.wasSignalled)
         #expect(run.status == 2)
         #expect(
-            run.errors.contains("b.safetensors: the file ended too early; it changed while it was read"), "\(run.errors)")
+            run.errors.contains("b.safetensors: the file ended too early; it changed while it was read"),
+            "\(run.errors)")
     }
 }

@@ -1,5 +1,6 @@
 import Quantization
 import Tensors
+import TestSupport
 import Testing
 
 extension KernelTests {
@@ -31,7 +32,7 @@ extension KernelTests {
 
         @Test(arguments: QuantType.allCases, Magnitudes.allCases)
         func quantizing(quantType: QuantType, magnitudes: Magnitudes) {
-            var random = SplitMix(seed: 21)
+            var random = SeededGenerator(seed: 21)
             for (count, blocksize) in zip(Self.counts, [32, 64, 4096, 64, 128].cycled) {
                 var values = random.values(count, sigma: 0.02)
                 var none: [Float] = [0]
@@ -63,7 +64,7 @@ extension KernelTests {
 
         @Test(arguments: QuantType.allCases, Magnitudes.allCases)
         func merging(quantType: QuantType, magnitudes: Magnitudes) {
-            var random = SplitMix(seed: 22)
+            var random = SeededGenerator(seed: 22)
             for (count, blocksize) in zip(Self.counts, [64, 32, 4096, 64, 128].cycled) {
                 for sigma: Float in [0.0003, 0.02] {
                     var values = random.values(count, sigma: 0.02)
@@ -102,7 +103,7 @@ extension KernelTests {
         /// Stochastic rounding decides without dividing where that is certain, and the rest, one element in 100,000, must
         /// come out the same too.
         @Test func closeDecisions() {
-            var random = SplitMix(seed: 23)
+            var random = SeededGenerator(seed: 23)
             let rule = Twins.rules[1]
             guard case .stochastic(let key) = rule else { return }
             let levels = QuantType.nf4.levels
