@@ -5,13 +5,25 @@ import Tensors
 extension Chunk {
     /// Reads a range of a tensor, for any number of branches. Values are decoded when they are first asked for; those beyond
     /// the tensor's end are zeros.
-    func load(_ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int) throws {
+    ///
+    /// - Parameters:
+    ///   - held: Where the tensor's input is kept, if it is.
+    ///   - isHeldYet: Whether it has been read before.
+    func load(
+        _ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int, held: HeldInput?,
+        isHeldYet: Bool
+    ) throws {
         input = reader.tensors[index]
         self.range = range
         self.granule = granule
         let stored = range.clamped(to: 0..<input.elementCount)
-        try clock.during(.reading) {
-            for (part, bytes) in input.encoding.byteRanges(of: stored) {
+        baseParts = inputMemory
+        for (part, bytes) in input.encoding.byteRanges(of: stored) {
+            if part == .values, stored.count == count, let place = held?.bytes(bytes).baseAddress {
+                baseParts.dense = place
+                if isHeldYet { continue }
+            }
+            try clock.during(.reading) {
                 try reader.read(
                     part, ofTensor: index, at: bytes.lowerBound,
                     into: UnsafeMutableRawBufferPointer(

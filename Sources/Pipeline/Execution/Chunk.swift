@@ -20,7 +20,10 @@ final class Chunk {
     /// input stay as they are, for every branch that the chunk goes through.
     let base: UnsafeMutablePointer<Float>
     var isBaseDecoded = false
-    let baseParts: ChunkParts
+    /// The input as it is stored: in ``inputMemory``, or where it is held between passes.
+    var baseParts: ChunkParts
+    /// Where input is read into.
+    let inputMemory: ChunkParts
     /// How the elements are encoded now.
     var encoding = Encoding.dense(.f32)
     /// The elements as they are now, in their encoding.
@@ -88,8 +91,9 @@ final class Chunk {
         working = floats(capacity)
         current = working
         // No operation makes elements wider than float32.
-        baseParts = parts(denseWidth: 8)
-        self.parts = baseParts
+        inputMemory = parts(denseWidth: 8)
+        baseParts = inputMemory
+        self.parts = inputMemory
         ownParts = parts(denseWidth: 4)
         otherCodes = bytes(capacity / 2 + 1)
         exactScales = floats(scaleCapacity)

@@ -129,7 +129,7 @@ public struct PipelineExecutor: Sendable {
         let totals = Mutex(WorkTotals())
         let scheduler = Scheduler(
             programs: pass.programs, branches: Set(branches.keys), openLimit: pass.resources.openTensors,
-            isCancelled: isCancelled,
+            heldCapacity: pass.resources.heldCapacity, isCancelled: isCancelled,
             events: Scheduler.Events(
                 finished: { member, run in
                     try branches[member.branch]?.setOffsets(from: run, ofTensor: member.tensor)

@@ -25,6 +25,8 @@ struct TensorWork: Sendable {
     let job: Int
     /// The branches that still run.
     let branches: Set<Int>
+    /// Where the tensor's input is kept between passes, if it is.
+    let held: HeldInput?
 }
 
 /// Hands out jobs to workers and collects their results.
@@ -48,6 +50,9 @@ final class Scheduler: @unchecked Sendable {
     private let changed: UnsafeMutablePointer<pthread_cond_t>
     private let programs: [SharedProgram]
     private let openLimit: Int
+    private let heldCapacity: Int
+    /// Memory of tensors that are complete, for those to come.
+    private var unused: [HeldInput] = []
     private var nextTensor = 0
     private var opening = 0
     private var running: [(tensor: Int, run: TensorRun)] = []
@@ -66,12 +71,14 @@ final class Scheduler: @unchecked Sendable {
     /// - Parameters:
     ///   - branches: The branches that are to run, of those that the programs know.
     ///   - openLimit: How many tensors may be in progress at once.
+    ///   - heldCapacity: Bytes of the largest input that is held from pass to pass.
     ///   - isCancelled: Asked before every job; when it turns true the work stops with ``Interrupted``.
     init(
-        programs: [SharedProgram], branches: Set<Int>, openLimit: Int, isCancelled: @escaping @Sendable () -> Bool,
-        events: Events
+        programs: [SharedProgram], branches: Set<Int>, openLimit: Int, heldCapacity: Int,
+        isCancelled: @escaping @Sendable () -> Bool, events: Events
     ) {
         self.programs = programs
+        self.heldCapacity = heldCapacity
         self.openLimit = openLimit
         self.isCancelled = isCancelled
         self.events = events
@@ -118,7 +125,7 @@ final class Scheduler: @unchecked Sendable {
             return .work(
                 TensorWork(
                     tensor: running[index].tensor, phase: phase, facts: running[index].run.members.map(\.facts),
-                    job: job, branches: branches))
+                    job: job, branches: branches, held: running[index].run.held))
         }
         guard nextTensor < programs.count, running.count + opening < openLimit else { return nil }
         defer { nextTensor += 1 }
@@ -134,7 +141,9 @@ final class Scheduler: @unchecked Sendable {
     ) {
         locked {
             opening -= 1
-            running.append((tensor, TensorRun(program: programs[tensor], facts: facts)))
+            let bytes = programs[tensor].heldBytes
+            let held = 1...max(heldCapacity, 1) ~= bytes ? unused.popLast() ?? HeldInput(capacity: heldCapacity) : nil
+            running.append((tensor, TensorRun(program: programs[tensor], facts: facts, held: held)))
             running.sort { $0.tensor < $1.tensor }
             jobEnded(for: branches, failures)
         }
@@ -186,6 +195,7 @@ final class Scheduler: @unchecked Sendable {
     private func retireFinished() {
         while let index = running.firstIndex(where: \.run.isFinished) {
             let (tensor, run) = running.remove(at: index)
+            if let held = run.held { unused.append(held) }
             for (member, memberRun) in zip(programs[tensor].members, run.members)
             where branches.contains(member.branch) {
                 do {

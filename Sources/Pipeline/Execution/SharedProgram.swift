@@ -19,6 +19,8 @@ struct SharedProgram: Sendable {
         let steps: [(member: Int, phase: TensorProgram.Phase)]
         /// Whether it is the tensor's last.
         let isLast: Bool
+        /// Whether it is the first that sees all of the tensor.
+        let isFirstPass: Bool
     }
 
     let source: TensorSource
@@ -87,12 +89,17 @@ struct SharedProgram: Sendable {
             let together = programs.indices.filter {
                 next[$0] < programs[$0].phases.count - 1 && programs[$0].phases[next[$0]].cut == cut
             }
-            phases.append(Phase(cut: cut, steps: together.map { ($0, programs[$0].phases[next[$0]]) }, isLast: false))
+            phases.append(
+                Phase(
+                    cut: cut, steps: together.map { ($0, programs[$0].phases[next[$0]]) }, isLast: false,
+                    isFirstPass: cut == .chunks && !phases.contains { $0.cut == .chunks }))
             for index in together { next[index] += 1 }
         }
         let last = programs.indices.map { (member: $0, phase: programs[$0].phases[next[$0]]) }
         phases.append(
-            Phase(cut: last.contains { $0.phase.cut == .chunks } ? .chunks : .copy, steps: last, isLast: true))
+            Phase(
+                cut: last.contains { $0.phase.cut == .chunks } ? .chunks : .copy, steps: last, isLast: true,
+                isFirstPass: !phases.contains { $0.cut == .chunks }))
         return phases
     }
 

@@ -6,6 +6,8 @@ struct TensorRun: Sendable {
     let program: SharedProgram
     /// What is known of the tensor in each branch, by member of the program.
     private(set) var members: [MemberRun]
+    /// Where the input is kept between passes, if it is.
+    let held: HeldInput?
     private var phaseIndex = 0
     private var nextJob = 0
     private var finishedJobs = 0
@@ -14,8 +16,9 @@ struct TensorRun: Sendable {
     private var nextToFold = 0
 
     /// - Parameter facts: For each member, what each of its operations knows.
-    init(program: SharedProgram, facts: [[OperationFacts]]) {
+    init(program: SharedProgram, facts: [[OperationFacts]], held: HeldInput? = nil) {
         self.program = program
+        self.held = held
         members = zip(program.members, facts).map { MemberRun(program: $0.program, facts: $1) }
         skipEmptyPhases()
     }

@@ -85,7 +85,9 @@ final class TensorWorker {
         let range = program.elements(work.phase, job: work.job)
         guard work.phase.cut != .copy else { return try copy(range, of: program, for: work) }
         let (reader, tensor) = try source(of: program)
-        try chunk.load(range, ofTensor: tensor, from: reader, granule: program.granule)
+        try chunk.load(
+            range, ofTensor: tensor, from: reader, granule: program.granule, held: work.held,
+            isHeldYet: !work.phase.isFirstPass && work.phase.cut == .chunks)
         var result = JobResult()
         for step in work.phase.steps {
             let member = program.members[step.member]

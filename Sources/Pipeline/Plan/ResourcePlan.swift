@@ -20,6 +20,8 @@ public struct ResourcePlan: Sendable {
     let copyCapacity: Int
     /// Tensors in progress at once.
     let openTensors: Int
+    /// Bytes of the largest input that is kept in memory from its first pass to its last; 0 where the budget has no room.
+    let heldCapacity: Int
 
     /// Elements that a chunk aims at: few enough for a core's own cache, enough that a system call costs nothing.
     static let targetChunkElements = 131_072
@@ -42,7 +44,10 @@ public struct ResourcePlan: Sendable {
         openTensors = threads + 1
         chunkCapacity = capacity
         copyCapacity = copyBytes
-        peakMemory = ResourcePlan.peakMemory(threads: threads, perThread: perThread, factorBytes: factorBytes)
+        let working = ResourcePlan.peakMemory(threads: threads, perThread: perThread, factorBytes: factorBytes)
+        let held = programs.lazy.map(\.heldBytes).max() ?? 0
+        heldCapacity = working + openTensors * held <= options.memory ? held : 0
+        peakMemory = working + openTensors * heldCapacity
         bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
         bytesWritten = models.flatMap(\.outputs).map { output in
             output.format == .patch ? 0 : output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
