@@ -104,7 +104,8 @@ let package = Package(
         .testTarget(
             name: "TensorsTests",
             dependencies: [
-                "Tensors", "Workers", "SampleModels", .product(name: "SystemPackage", package: "swift-system"),
+                "Tensors", "Workers", "SampleModels", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(
             name: "ReportsTests", dependencies: ["Reports", "Quantization", "Tensors", "LosslessJSON", "TestSupport"]),

@@ -1,6 +1,7 @@
 import SampleModels
 import Synchronization
 import SystemPackage
+import TestSupport
 import Testing
 import Workers
 
