@@ -47,10 +47,8 @@ struct FactorGathering {
         let width = weights.tensors[index].shape.dropFirst().reduce(1, *)
         return try [Float](unsafeUninitializedCapacity: rows.count * width) { values, count in
             try forEachPiece(ofTensor: index, rows: rows) { _, piece in
-                for value in piece {
-                    values.initializeElement(at: count, to: value)
-                    count += 1
-                }
+                piece.widen(into: values[count...])
+                count += piece.count
             }
         }
     }
@@ -90,7 +88,7 @@ struct FactorGathering {
             let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<(count * rowBytes)])
             try weights.read(.values, ofTensor: index, at: first * rowBytes, into: part)
             let piece = PieceOfFactor(bytes: UnsafeRawBufferPointer(part), dtype: dtype)
-            if let bad = piece.firstIndex(where: { !$0.isFinite }) {
+            if !piece.isFinite, let bad = piece.firstIndex(where: { !$0.isFinite }) {
                 throw AdapterError.nonFinite(file: file, tensor: tensor.name, index: first * width + bad)
             }
             try body(first, piece)
@@ -124,6 +122,39 @@ private struct PieceOfFactor: RandomAccessCollection {
         case .bf16: Float(bitPattern: UInt32(load(index) as UInt16) << 16)
         default: Float(bitPattern: load(index))
         }
+    }
+
+    /// Whether all values are finite.
+    var isFinite: Bool {
+        // An exponent of ones is an infinity or NaN. Nothing in the loops depends on a value, so that they are short.
+        switch dtype {
+        case .f16: !hasBits(0x7C00 as UInt16)
+        case .bf16: !hasBits(0x7F80 as UInt16)
+        default: !hasBits(0x7F80_0000 as UInt32)
+        }
+    }
+
+    private func hasBits<Bits: FixedWidthInteger>(_ exponent: Bits) -> Bool {
+        var found = false
+        for index in 0..<count { found = found || (load(index) as Bits) & exponent == exponent }
+        return found
+    }
+
+    /// Writes all values to memory that holds none yet.
+    func widen(into values: Slice<UnsafeMutableBufferPointer<Float>>) {
+        let values = UnsafeMutableBufferPointer(rebasing: values)
+        switch dtype {
+        case .f16: initialize(values) { (bits: UInt16) in widenHalf(bits) }
+        case .bf16: initialize(values) { (bits: UInt16) in Float(bitPattern: UInt32(bits) << 16) }
+        default: initialize(values) { (bits: UInt32) in Float(bitPattern: bits) }
+        }
+    }
+
+    @inline(__always)
+    private func initialize<Bits: FixedWidthInteger>(
+        _ values: UnsafeMutableBufferPointer<Float>, _ value: (Bits) -> Float
+    ) {
+        for index in 0..<count { values.initializeElement(at: index, to: value(load(index))) }
     }
 
     private func load<Bits: FixedWidthInteger>(_ index: Int) -> Bits {
