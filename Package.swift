@@ -98,22 +98,23 @@ let package = Package(
         .target(
             name: "SampleModels",
             dependencies: [
-                "Checkpoints", "Tensors", .product(name: "SystemPackage", package: "swift-system"),
+                "Checkpoints", "Tensors", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
             ], path: "Tests/SampleModels"),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
         .testTarget(
             name: "NF4ContainerTests",
             dependencies: [
-                "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "SampleModels",
+                "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "SampleModels", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
         .testTarget(
             name: "PatchTests",
             dependencies: [
-                "Checkpoints", "Tensors", "LosslessJSON", "SampleModels",
+                "Checkpoints", "Tensors", "LosslessJSON", "SampleModels", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors"]),
+        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors", "TestSupport"]),
         .testTarget(
             name: "PipelineTests",
             dependencies: [
@@ -139,7 +140,7 @@ let package = Package(
                 "Checkpoints", "Quantization", "Tensors", "LosslessJSON", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .testTarget(name: "LosslessJSONTests", dependencies: ["LosslessJSON"]),
+        .testTarget(name: "LosslessJSONTests", dependencies: ["LosslessJSON", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,5 +1,6 @@
 """Paired measurements, and what is said of them."""
 
+import json
 import os
 import statistics
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass
@@ -81,19 +83,21 @@ def paired(ours, theirs, runs: int) -> tuple[list, list]:
 def run_process(command: list[str], environment: dict | None = None, statuses: tuple[int, ...] = (0,)) -> Usage:
     """Runs a program to its end, which must have one of these statuses. Its peak memory counts mapped file pages, as the
     kernel does."""
-    with tempfile.TemporaryFile() as errors:
-        start = time.perf_counter()
+    launcher = Path(__file__).with_name("launch.py")
+    read_end, write_end = os.pipe()
+    with tempfile.TemporaryFile() as errors, open(read_end) as report:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+            [sys.executable, "-I", "-S", str(launcher), str(write_end), *command], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=errors, pass_fds=[write_end],
             env=None if environment is None else os.environ | environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode not in statuses:
+        os.close(write_end)
+        facts = report.read()
+        process.wait()
+        status, *usage = json.loads(facts) if facts else [None]
+        if status not in statuses:
             errors.seek(0)
-            sys.exit(f"{' '.join(command)}\nfailed with status {process.returncode}:\n{errors.read().decode()[-4000:]}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Usage(seconds, usage.ru_maxrss * unit, usage.ru_utime, usage.ru_stime)
+            sys.exit(f"{' '.join(command)}\nfailed with status {status}:\n{errors.read().decode()[-4000:]}")
+    return Usage(*usage)
 
 
 class KernelServer:

@@ -1,3 +1,5 @@
+import LosslessJSON
+
 /// One thing that an adapter does to one tensor of the base model.
 public struct AdapterChange: Hashable, Sendable {
     /// The tensor of the base model.
@@ -41,7 +43,31 @@ extension AdapterChange {
     }
 }
 
+extension AdapterChange {
+    /// What is replaced, and not added to, for a line of a terminal; `nil` for an addition.
+    public var replacementText: String? {
+        switch kind {
+        case .lowRank, .bias: nil
+        case .replacement: "\(tensorName)  replaced"
+        case .rows(_, let indices): "\(tensorName)  \(indices.count) rows replaced"
+        }
+    }
+
+    /// The same for JSON: the tensor, and which rows where it is not the whole.
+    public var replacementJSON: JSONValue? {
+        switch kind {
+        case .lowRank, .bias: nil
+        case .replacement: ["tensor": .string(tensorName)]
+        case .rows(_, let indices):
+            ["tensor": .string(tensorName), "rows": .array(indices.map { .int($0) })]
+        }
+    }
+}
+
 extension LoRAModule {
+    /// What it brings besides lora_A and lora_B: `dora`, `lora_bias`.
+    public var extras: [String] { (hasMagnitude ? ["dora"] : []) + (tensors.bias == nil ? [] : ["lora_bias"]) }
+
     /// What this module changes in the base model.
     ///
     /// - Parameter index: This module's index in its adapter.

@@ -57,18 +57,8 @@ struct AdapterDirectory {
 
     /// The names in a directory, `checkpoint-50` before `checkpoint-200`.
     private static func entries(of directory: FilePath) throws(FileError) -> [String] {
-        guard let stream = directory.withPlatformString({ opendir($0) }) else {
-            throw FileError(.list, directory, Errno(rawValue: errno))
-        }
-        defer { closedir(stream) }
-        var names: [String] = []
-        while let entry = readdir(stream) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted { ($0.utf8.count, Array($0.utf8)) < ($1.utf8.count, Array($1.utf8)) }
+        try FileSystem.names(in: directory)
+            .sorted { ($0.utf8.count, Array($0.utf8)) < ($1.utf8.count, Array($1.utf8)) }
     }
 }
 

@@ -19,6 +19,8 @@ public struct AdapterExamination: Sendable {
     public private(set) var document: JSONValue?
     /// All tensors of the file; `nil` when it cannot be read.
     public private(set) var weights: (any CheckpointReader)?
+    /// The names of the file's tensors, as `save_pretrained` would have written them.
+    public var tensorNames: [String] { StateDictNames(weights?.tensors.map(\.name) ?? []).names }
     /// What is left without everything that was refused. Not for merging.
     public private(set) var adapter: LoRAAdapter?
 

@@ -15,7 +15,7 @@ struct AdapterMatcher {
         self.orientation = orientation
         var indices = Dictionary(
             tensors.indices.map { (tensors[$0].name, $0) }, uniquingKeysWith: { first, _ in first })
-        if let tiedHead { indices[adapter.headName] = tiedHead.embedding }
+        if let tiedHead, let name = adapter.headName { indices[name] = tiedHead.embedding }
         self.indices = indices
     }
 

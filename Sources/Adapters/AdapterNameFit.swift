@@ -1,3 +1,4 @@
+import Checkpoints
 import Tensors
 
 /// How the names that an adapter uses for a model's tensors become those that the model has.
@@ -6,6 +7,12 @@ public struct AdapterNameFit: Sendable {
     fileprivate let adapterNames: [String: String]
     /// The rule in words; `nil` where names are equal.
     public let rule: String?
+
+    /// The name that the adapter uses for a tensor of the model.
+    public func adapterName(of name: String) -> String { adapterNames[name] ?? name }
+
+    /// The name that the model has for what the adapter calls so.
+    public func modelName(of name: String) -> String { adapterNames.first { $0.value == name }?.key ?? name }
 
     /// Names are equal.
     static let identity = AdapterNameFit(adapterNames: [:], rule: nil)
@@ -34,11 +41,15 @@ extension LoRAAdapter {
     /// - Parameters:
     ///   - names: The model's tensors.
     ///   - rename: A rule for the adapter's names of the model's tensors (`model.layers.0.self_attn.q_proj.weight`).
+    ///   - headIsTied: Whether the model's output head is its input embedding, so that its name need not be there.
     /// - Throws: ``AdapterError/ambiguousNames(adapter:example:choices:)`` when several known rules match, and
     ///   ``AdapterError/unusableRename(adapter:rule:reason:)``.
-    public func nameFit(to names: [String], rename: RenameRule? = nil) throws(AdapterError) -> AdapterNameFit {
-        let own = changes.map(\.tensorName).reduce(into: [String]()) { if $0.last != $1 { $0.append($1) } }
+    public func nameFit(
+        to names: [String], rename: RenameRule? = nil, headIsTied: Bool = false
+    ) throws(AdapterError) -> AdapterNameFit {
+        var own = changes.map(\.tensorName).reduce(into: [String]()) { if $0.last != $1 { $0.append($1) } }
         if let rename { return try fit(own, by: rename) }
+        if headIsTied { own.removeAll { TokenMatrix(tensorName: $0) == .head } }
         let present = Set(names)
         // The names of whole tensors say more than where an update goes; they are matched as they are, or by a given rule.
         guard onlyAdds, !own.allSatisfy(present.contains) else { return .identity }

@@ -44,6 +44,9 @@ public struct LoRAModule: Hashable, Sendable {
         public let magnitude: Int?
         /// The bias of lora_B, [out].
         public let bias: Int?
+
+        /// Those that are there.
+        public var all: [Int] { [a, b] + [magnitude, bias].compactMap(\.self) }
     }
 
     /// The tensor of the base model that the update is added to.

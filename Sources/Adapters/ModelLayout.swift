@@ -50,6 +50,15 @@ struct ModelLayout: Hashable {
         return nil
     }
 
+    /// The name of the output head's weight in a model that has an embedding of this name.
+    static func headName(besides embedding: String) -> String {
+        let layouts = families.flatMap { family in
+            family.layouts.filter { rest(of: embedding, after: $0.text, beginsWith: family.parts) != nil }
+        }
+        let isNeoX = embedding.split(separator: ".").contains("embed_in")
+        return (layouts.first?.head ?? "") + (isNeoX ? "embed_out.weight" : "lm_head.weight")
+    }
+
     private static func rest(of name: String, after prefix: String, beginsWith parts: Set<Substring>) -> Substring? {
         guard name.hasPrefix(prefix) else { return nil }
         let rest = name.dropFirst(prefix.count)

@@ -114,8 +114,9 @@ private struct AdapterNamePlace {
                 kept = []
             }
         default:
-            // .lm_head.modules_to_save.default.weight; without: .lm_head.weight
-            guard let first = kept.popFirst() else { return nil }
+            // .lm_head.modules_to_save.default.weight; without: .lm_head.weight, or with the embeddings saved
+            // .lm_head.modules_to_save.weight, which AdapterTensorName knows.
+            guard rest.count > 1, let first = kept.popFirst() else { break }
             self.adapter = String(first)
             nameWithoutAdapter = (parts[..<role] + kept).joined(separator: ".")
             return

@@ -6,9 +6,6 @@ public struct TiedHead: Hashable, Sendable {
     /// The input embedding, as an index into the model's tensors.
     public let embedding: Int
 
-    /// The name of the head's weight when it gets one of its own.
-    public static let defaultName = "lm_head.weight"
-
     /// - Parameters:
     ///   - tensors: The model's.
     ///   - tiesEmbeddings: What config.json says (`tie_word_embeddings`); `nil` when it says nothing.
@@ -25,6 +22,8 @@ public struct TiedHead: Hashable, Sendable {
 extension LoRAAdapter {
     /// Whether merging gives a tied output head a weight of its own: one of the two was trained as a copy, and nothing ties
     /// the other to it.
+    ///
+    /// - Parameter embedding: The adapter's name for the input embedding.
     public func unties(embedding: String) -> Bool {
         guard !configuration.ensureWeightTying else { return false }
         return changes.contains { change in
@@ -33,8 +32,13 @@ extension LoRAAdapter {
         }
     }
 
-    /// The name that the adapter has for the output head's weight.
-    public var headName: String {
-        changes.map(\.tensorName).first { TokenMatrix(tensorName: $0) == .head } ?? TiedHead.defaultName
+    /// The name that the adapter has for the output head's weight; `nil` when it leaves that alone.
+    var headName: String? { changes.map(\.tensorName).first { TokenMatrix(tensorName: $0) == .head } }
+
+    /// The name that a tied output head gets when it becomes a tensor of its own.
+    ///
+    /// - Parameter embedding: The model's name for the input embedding.
+    public func headName(besides embedding: String, _ names: AdapterNameFit) -> String {
+        headName.map(names.modelName) ?? ModelLayout.headName(besides: embedding)
     }
 }

@@ -2,6 +2,9 @@ import CZlib
 
 /// What containers and zip archives need of zlib: deflate with a search for repetitions, inflate, CRC-32.
 package enum Zlib {
+    /// Deflate makes nothing this many times smaller: what claims to inflate to more is not believed.
+    package static let maximumRatio = 1032
+
     /// Deflates bytes without zlib's header and trailer.
     package static func deflate(_ bytes: UnsafeRawBufferPointer, level: Int32 = Z_BEST_COMPRESSION) -> [UInt8]? {
         var stream = z_stream()

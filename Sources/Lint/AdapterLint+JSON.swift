@@ -30,6 +30,7 @@ extension AdapterLint {
                         "subject": finding.subject.map { .string($0) } ?? .null, "message": .string(finding.message),
                     ]
                 }),
+            "replaced": .array(replacements.compactMap(\.replacementJSON)),
             "modules": .array(modules.map { json(of: $0) }),
         ]
     }
@@ -47,7 +48,7 @@ extension AdapterLint {
             "alpha": .double(module.alpha),
             "scaling": .double(linted.scaling),
             "dtypes": .array(linted.dtypes.map { .string($0.rawValue) }),
-            "extras": .array(linted.extras.map { .string($0) }),
+            "extras": .array(module.extras.map { .string($0) }),
             "matched": basePath == nil ? .null : .bool(linted.baseEncoding != nil),
             "base_encoding": linted.baseEncoding.map { .string($0.label) } ?? .null,
         ]

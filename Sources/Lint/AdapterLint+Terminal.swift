@@ -13,7 +13,8 @@ extension AdapterLint {
         let style: TerminalText.Style = count(.error) > 0 ? .red : isClean ? .green : .yellow
         let conclusion = TerminalText.wrapped(conclusion, width: width)
         let paragraphs = [
-            sideLines(width: width), moduleLines(width: width, styled: styled, all: all),
+            sideLines(width: width), replacementLines(width: width),
+            moduleLines(width: width, styled: styled, all: all),
             findingLines(width: width, styled: styled, all: all),
             styled ? conclusion.map(style.applied) : conclusion,
         ]
@@ -55,6 +56,10 @@ extension AdapterLint {
         let facts =
             "\(counted(modules.count, "module")) in \(counted(tensorCount, "tensor")), \(NumberText.bytes(dataBytes))"
         return labelled("adapter", "\(path): \(facts)") + (basePath.map { labelled("base", "\($0)") } ?? [])
+    }
+
+    private func replacementLines(width: Int) -> [String] {
+        replacements.compactMap(\.replacementText).flatMap { TerminalText.wrapped($0, width: width) }
     }
 
     // MARK: - Modules
@@ -108,7 +113,7 @@ extension AdapterLint {
             module.module.weightShape.map(String.init).joined(separator: "×"), String(module.rank),
             NumberText.significant(module.module.alpha, digits: 4),
             NumberText.significant(module.scaling, digits: 4), module.dtypeText,
-            module.extras.joined(separator: ", "),
+            module.module.extras.joined(separator: ", "),
             basePath == nil ? "" : module.baseEncoding?.label ?? "does not fit",
         ]
     }

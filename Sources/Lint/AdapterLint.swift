@@ -13,6 +13,8 @@ public struct AdapterLint: Sendable {
     public let basePath: FilePath?
     /// The modules with low-rank updates, in the order of the file.
     public let modules: [LintedModule]
+    /// What the adapter replaces in the base, as a whole or in rows.
+    public let replacements: [AdapterChange]
     /// How many tensors the file holds, and bytes of data.
     public let tensorCount: Int
     public let dataBytes: Int
@@ -60,6 +62,7 @@ public struct AdapterLint: Sendable {
                 module, tensors: examination.adapter?.weights.tensors ?? [],
                 fit: fits[module.name])
         }
+        replacements = (examination.adapter?.changes ?? []).filter { $0.replacementText != nil }
         self.findings = LintCode.Severity.allCases.flatMap { severity in
             findings.filter { $0.severity == severity }
         }
@@ -78,8 +81,8 @@ extension AdapterExamination {
     /// The modules that the file has factors for, whether they are right or not, in its order.
     var modulesInFile: [String] {
         var seen: Set<String> = []
-        return tensors.compactMap { tensor in
-            let components = tensor.name.split(separator: ".", omittingEmptySubsequences: false)
+        return tensorNames.compactMap { name in
+            let components = name.split(separator: ".", omittingEmptySubsequences: false)
             guard let place = components.firstIndex(where: { $0.hasPrefix("lora_") }) else { return nil }
             let module = components[..<place].joined(separator: ".")
             let prefix = "base_model.model."

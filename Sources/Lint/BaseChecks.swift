@@ -25,14 +25,19 @@ struct BaseChecks {
         } catch {
             unfitting = [LintFinding(.unmatched, "layer_replication", "\(error)")]
         }
+        var notes: [LintFinding] = []
+        let tiedHead = TiedHead(tensors, tiesEmbeddings: base.config?.tiesWordEmbeddings)
         do throws(AdapterError) {
-            tensors = try adapter.nameFit(to: tensors.map(\.name)).renamed(tensors)
+            let names = try adapter.nameFit(to: tensors.map(\.name), headIsTied: tiedHead != nil)
+            tensors = names.renamed(tensors)
+            notes =
+                names.rule.map { [LintFinding(.renamedModules, nil, "its names fit the base by a rule: \($0)")] } ?? []
         } catch {
             unfitting.append(LintFinding(.unmatched, nil, "\(error)"))
         }
         let (matches, problems) = adapter.examineMatch(
             to: tensors, orientation: WeightOrientation(config: base.config),
-            tiedHead: TiedHead(tensors, tiesEmbeddings: base.config?.tiesWordEmbeddings))
+            tiedHead: tiedHead)
         var fits: [String: Fit] = [:]
         for match in matches {
             guard case .lowRank(let module) = adapter.changes[match.change].kind else { continue }
@@ -43,9 +48,9 @@ struct BaseChecks {
         findings =
             unfitting + problems.map { LintFinding(.unmatched, $0.subject, "\($0)") }
             + BaseChecks.foreignQuantization(base)
-            + BaseChecks.targetsWithoutFactors(adapter, examination, base)
+            + BaseChecks.targetsWithoutFactors(adapter, examination, tensors)
             + BaseChecks.baseName(adapter, base)
-            + BaseChecks.embeddings(examination.tensors, base)
+            + BaseChecks.embeddings(examination, base, tensors) + notes
     }
 
     /// The base's tensors as the adapter's names count layers.
@@ -71,7 +76,7 @@ struct BaseChecks {
 
     /// Weights of the base that the configuration names and that have no factors.
     private static func targetsWithoutFactors(
-        _ adapter: LoRAAdapter, _ examination: AdapterExamination, _ base: ModelDirectory
+        _ adapter: LoRAAdapter, _ examination: AdapterExamination, _ tensors: [LogicalTensor]
     ) -> [LintFinding] {
         switch adapter.configuration.targetModules {
         case nil, .expression("all-linear"): return []
@@ -79,7 +84,7 @@ struct BaseChecks {
         }
         guard let rules = try? ModuleRules(adapter.configuration, file: adapter.directory) else { return [] }
         let present = Set(examination.modulesInFile)
-        return base.reader.tensors.compactMap { tensor in
+        return tensors.compactMap { tensor in
             guard tensor.shape.count == 2, tensor.name.hasSuffix(".weight") else { return nil }
             let module = String(tensor.name.dropLast(".weight".count))
             guard !present.contains(module), rules.objection(to: module) == nil else { return nil }
@@ -132,18 +137,18 @@ struct BaseChecks {
     private static let embeddingNames = ["embed_tokens", "lm_head", "wte", "embed_in", "embed_out", "word_embeddings"]
 
     private static func embeddings(
-        _ tensors: [LogicalTensor], _ base: ModelDirectory
+        _ examination: AdapterExamination, _ base: ModelDirectory, _ tensors: [LogicalTensor]
     ) -> [LintFinding] {
         let baseTensors = Dictionary(
-            base.reader.tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         let isTied =
             base.config?.json["tie_word_embeddings"]?.bool ?? false
             || base.config?.json["text_config"]?["tie_word_embeddings"]?.bool ?? false
         let prefix = "base_model.model."
         var seen: Set<String> = []
         var findings: [LintFinding] = []
-        for tensor in tensors {
-            let name = tensor.name.hasPrefix(prefix) ? String(tensor.name.dropFirst(prefix.count)) : tensor.name
+        for (tensor, fullName) in zip(examination.tensors, examination.tensorNames) {
+            let name = fullName.hasPrefix(prefix) ? String(fullName.dropFirst(prefix.count)) : fullName
             let components = name.split(separator: ".")
             guard let place = components.firstIndex(where: { embeddingNames.contains(String($0)) }) else { continue }
             let module = components[...place].joined(separator: ".")

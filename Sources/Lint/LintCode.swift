@@ -27,6 +27,7 @@ public enum LintCode: String, CaseIterable, Hashable, Sendable {
     case zeroScaling = "zero-scaling"
     case largeScaling = "large-scaling"
     case fullRank = "full-rank"
+    case renamedTensors = "renamed-tensors"
 
     // The base.
     case unmatched
@@ -35,6 +36,7 @@ public enum LintCode: String, CaseIterable, Hashable, Sendable {
     case foreignQuantization = "foreign-quantization"
     case tiedEmbeddings = "tied-embeddings"
     case grownVocabulary = "grown-vocabulary"
+    case renamedModules = "renamed-modules"
 
     // The values.
     case notFinite = "not-finite"
@@ -63,7 +65,7 @@ public enum LintCode: String, CaseIterable, Hashable, Sendable {
             .largeScaling, .targetWithoutFactors, .baseNameMismatch, .tiedEmbeddings, .grownVocabulary, .neverTrained,
             .zeroFactor:
             .doubtful
-        case .noBaseName, .fullRank: .note
+        case .noBaseName, .fullRank, .renamedTensors, .renamedModules: .note
         }
     }
 }

@@ -4,8 +4,6 @@ import Tensors
 /// A module of an adapter as headers tell of it.
 public struct LintedModule: Hashable, Sendable {
     public let module: LoRAModule
-    /// What it brings besides lora_A and lora_B: `dora`, `lora_bias`.
-    public let extras: [String]
     /// The dtypes of its tensors, each once.
     public let dtypes: [DType]
     /// How the base stores the weight; `nil` without a base, and where the weight is not there or does not fit.
@@ -20,10 +18,8 @@ public struct LintedModule: Hashable, Sendable {
         baseEncoding = fit?.encoding
         rank = fit?.placement?.rank ?? module.matrixRank
         scaling = fit?.placement?.scaling ?? module.scaling
-        extras = (module.hasMagnitude ? ["dora"] : []) + (module.tensors.bias == nil ? [] : ["lora_bias"])
-        let indices = [module.tensors.a, module.tensors.b, module.tensors.magnitude, module.tensors.bias]
         var dtypes: [DType] = []
-        for dtype in indices.compactMap(\.self).compactMap({ tensors[$0].encoding.denseDType })
+        for dtype in module.tensors.all.compactMap({ tensors[$0].encoding.denseDType })
         where !dtypes.contains(dtype) {
             dtypes.append(dtype)
         }

@@ -15,12 +15,23 @@ struct TensorChecks {
     let examination: AdapterExamination
     let base: ModelDirectory?
 
-    var findings: [LintFinding] { dtypes + scalings + ranks + missingLayers }
+    var findings: [LintFinding] { dtypes + scalings + ranks + missingLayers + names }
 
+    private var names: [LintFinding] {
+        guard !adapter.nameRules.isEmpty else { return [] }
+        let rules = adapter.nameRules.joined(separator: ", ")
+        return [
+            LintFinding(
+                .renamedTensors, nil, "the file's names are read \(rules), as save_pretrained would have written them")
+        ]
+    }
+
+    /// Whole tensors do not count: they have the base's dtype, and PEFT keeps factors in float32.
     private var dtypes: [LintFinding] {
+        let factors = adapter.modules.flatMap(\.tensors.all).sorted().map { adapter.weights.tensors[$0] }
         var counts: [DType: Int] = [:]
         var order: [DType] = []
-        for dtype in examination.tensors.compactMap(\.encoding.denseDType) {
+        for dtype in factors.compactMap(\.encoding.denseDType) {
             if counts[dtype] == nil { order.append(dtype) }
             counts[dtype, default: 0] += 1
         }
@@ -28,12 +39,11 @@ struct TensorChecks {
             return []
         }
         // Those that are not like most are named, module by module.
-        return examination.tensors.filter { $0.encoding.denseDType != nil && $0.encoding.denseDType != most }.map {
-            tensor in
+        return factors.filter { $0.encoding.denseDType != nil && $0.encoding.denseDType != most }.map { tensor in
             LintFinding(
                 .mixedDTypes, tensor.name,
                 """
-                is \(tensor.encoding.label), while \(counts[most, default: 0]) of \(examination.tensors.count) tensors are \
+                is \(tensor.encoding.label), while \(counts[most, default: 0]) of \(factors.count) factors are \
                 \(Encoding.dense(most).label); was the adapter put together from several?
                 """)
         }

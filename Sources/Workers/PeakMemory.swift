@@ -9,15 +9,18 @@ import Glibc
 /// The most memory this process has had resident, in bytes; `nil` where the system does not tell.
 package var peakMemory: Int? {
     #if canImport(Darwin)
-    let thisProcess = RUSAGE_SELF
-    #else
-    let thisProcess = RUSAGE_SELF.rawValue
-    #endif
     var usage = rusage()
-    guard getrusage(thisProcess, &usage) == 0 else { return nil }
-    #if canImport(Darwin)
-    return usage.ru_maxrss  // bytes
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss : nil
     #else
-    return usage.ru_maxrss * 1024  // kibibytes
+    // Not getrusage: on Linux ru_maxrss survives exec, so it may be that of the process which started this one.
+    guard let file = fopen("/proc/self/status", "r") else { return nil }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 256)
+    while fgets(&line, Int32(line.count), file) != nil {
+        let words = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            .split(whereSeparator: \.isWhitespace)
+        if words.count == 3, words[0] == "VmHWM:", words[2] == "kB" { return Int(words[1]).map { $0 * 1024 } }
+    }
+    return nil
     #endif
 }

@@ -18,7 +18,7 @@ struct ConvertCommand: ParsableCommand {
     var to: OutputFormat?
 
     @Option(help: "The dtype of dense weights: bf16, f16 or f32.")
-    var dtype: DenseDTypeArgument?
+    var dtype: DenseDType?
 
     @Flag(help: "Print the spec that this conversion stands for, and convert nothing.")
     var printSpec = false
@@ -34,17 +34,9 @@ struct ConvertCommand: ParsableCommand {
     }
 }
 
-extension OutputFormat: ExpressibleByArgument {}
-
-/// A dense dtype on the command line.
-enum DenseDTypeArgument: String, CaseIterable, ExpressibleByArgument {
-    case bf16, f16, f32
-
-    var dtype: DType {
-        switch self {
-        case .bf16: .bf16
-        case .f16: .f16
-        case .f32: .f32
-        }
-    }
+extension OutputFormat: ExpressibleByArgument {
+    /// What a conversion can make; asked for a patch, it says how those are made.
+    public static var allValueStrings: [String] { allCases.filter { $0 != .patch }.map(\.rawValue) }
 }
+
+extension DenseDType: ExpressibleByArgument {}

@@ -100,6 +100,25 @@ import Testing
             try problems([], pair + [integers]) == [.encoding(tensor: integers.name, found: .dense(.i8))])
     }
 
+    /// Embeddings that PEFT saves with their wrapper, alone or beside factors, with or without an adapter's name.
+    @Test(arguments: ["modules_to_save.weight", "modules_to_save.default.weight", "weight"])
+    func copiesOfModulesAreKnownByTheirWrapper(suffix: String) throws {
+        let head = StoredTensor("base_model.model.lm_head.\(suffix)", [4, 3])
+        let name = suffix.contains("default") ? "default." : ""
+        let pair = ["A", "B"].map { factor in
+            StoredTensor(
+                "base_model.model.model.layers.0.q_proj.lora_\(factor).\(name)weight", factor == "A" ? [2, 3] : [5, 2])
+        }
+        for others in [[], pair] {
+            let directory = try TemporaryDirectory.adapter([("modules_to_save", ["lm_head"])], [head] + others)
+            let adapter = try LoRAAdapter(directory: directory.path)
+            #expect(adapter.changes[0].tensorName == "lm_head.weight")
+            #expect(adapter.changes[0].kind == .replacement(tensor: 0, isCopy: true))
+            #expect(adapter.modules.count == others.count / 2)
+            #expect(adapter.nameRules.isEmpty == name.isEmpty)
+        }
+    }
+
     @Test func embeddingsHaveFactorsOfTheirOwnKind() throws {
         let names = ["A", "B"].map { "base_model.model.model.embed_tokens.lora_embedding_\($0)" }
         let factors = [StoredTensor(names[0], [2, 7]), StoredTensor(names[1], [3, 2])]

@@ -36,7 +36,7 @@ import Testing
         let cases = try #require(
             JSONValue(parsing: Fixtures.bytes(CombinationTests.folder.appending("cases.json"))).array)
         #expect(cases.count == 10)
-        let expected = try SafetensorsCheckpoint(file: CombinationTests.folder.appending("expected.safetensors"))
+        let expected = try WeightsCheckpoint(path: CombinationTests.folder.appending("expected.safetensors"))
         var compared = 0
         for (number, entry) in cases.enumerated() {
             let combination = AdapterCombination(

@@ -162,6 +162,19 @@ import Testing
         }
     }
 
+    /// A tied head has no tensor, so its name need not be among the model's.
+    @Test func tiedHeadsNeedNoTensor() throws {
+        let pairs = ["model.layers.0.x", "lm_head"].flatMap { TemporaryDirectory.modulePair($0) }
+        let directory = try TemporaryDirectory.adapter([("target_modules", ["x", "lm_head"])], pairs)
+        let adapter = try LoRAAdapter(directory: directory.path)
+        let names = ["language_model.model.layers.0.x.weight", "language_model.model.embed_tokens.weight"]
+        #expect(try adapter.nameFit(to: names).rule == nil)
+        let fit = try adapter.nameFit(to: names, headIsTied: true)
+        #expect(fit.rule != nil)
+        #expect(fit.adapterName(of: names[0]) == "model.layers.0.x.weight")
+        #expect(fit.modelName(of: "model.layers.0.x.weight") == names[0])
+    }
+
     @Test func headsAndTowersMoveAlong() throws {
         let pairs = ["model.language_model.layers.0.x", "lm_head", "model.visual.blocks.0.qkv"].flatMap {
             TemporaryDirectory.modulePair($0)

@@ -32,7 +32,7 @@ import Testing
                 let path = directory.appending("x.safetensors")
                 try write(bytes, to: path)
                 do {
-                    _ = try SafetensorsCheckpoint(file: path)
+                    _ = try WeightsCheckpoint(path: path)
                     return nil
                 } catch CheckpointError.invalidQuantizedTensor(let name, let problem) {
                     #expect(!problem.description.isEmpty)
@@ -128,7 +128,7 @@ import Testing
         try withTemporaryDirectory { directory throws in
             let path = directory.appending("x.safetensors")
             try write(bytes, to: path)
-            let checkpoint = try SafetensorsCheckpoint(file: path)
+            let checkpoint = try WeightsCheckpoint(path: path)
             let tensor = try #require(checkpoint.tensors.first { $0.name == weight })
             #expect(tensor.encoding.blockQuantization?.doubleQuantization?.codebook?.count == 256)
             let copyPath = directory.appending("copy.safetensors")
@@ -149,7 +149,7 @@ import Testing
             try withTemporaryDirectory { directory throws in
                 let path = directory.appending("x.safetensors")
                 try write(layout.header + [0, 0, 0, 0], to: path)
-                let checkpoint = try SafetensorsCheckpoint(file: path)
+                let checkpoint = try WeightsCheckpoint(path: path)
                 #expect(checkpoint.foreignQuantization?.method == method)
                 #expect(checkpoint.tensors.map(\.name) == [name])
             }

@@ -8,7 +8,7 @@ import Testing
     private let path = Fixtures.path("bitsandbytes.safetensors")
 
     @Test func groupsThePiecesOfEveryVariant() throws {
-        let checkpoint = try SafetensorsCheckpoint(file: path)
+        let checkpoint = try WeightsCheckpoint(path: path)
         let expected = try #require(try JSONValue(parsing: contents(Fixtures.path("bitsandbytes.json"))).array)
         #expect(checkpoint.tensors.count == expected.count + 1)
         for entry in expected {
@@ -29,7 +29,7 @@ import Testing
     }
 
     @Test func partsAreThePiecesBytes() throws {
-        let checkpoint = try SafetensorsCheckpoint(file: path)
+        let checkpoint = try WeightsCheckpoint(path: path)
         let file = try SafetensorsFile(path: path)
         for (index, tensor) in checkpoint.tensors.enumerated() {
             for (part, byteCount) in tensor.parts {
@@ -42,7 +42,7 @@ import Testing
     }
 
     @Test func readsOutsideAPartAreRefused() throws {
-        let checkpoint = try SafetensorsCheckpoint(file: path)
+        let checkpoint = try WeightsCheckpoint(path: path)
         let index = try #require(checkpoint.tensors.firstIndex { $0.encoding.denseDType != nil })
         var buffer = [UInt8](repeating: 0, count: 8)
         for (part, offset) in [(TensorPart.values, 7), (.values, -1), (.values, Int.max), (.codes, 0)] {
@@ -65,7 +65,7 @@ import Testing
 
     /// Without the stored quant states and shapes the same bytes come out.
     @Test func aNewCheckpointHasTheBytesOfBitsandbytes() throws {
-        let checkpoint = try SafetensorsCheckpoint(file: path)
+        let checkpoint = try WeightsCheckpoint(path: path)
         let tensors = checkpoint.tensors.map { tensor in
             var tensor = tensor
             guard case .blockQuantized(var quantization) = tensor.encoding else { return tensor }

@@ -14,8 +14,8 @@ import Testing
     /// Every tensor under its name, with the dtype, shape and bytes that safetensors wrote for it.
     @Test(arguments: PickleFixtures.good)
     func tensorsAreThoseOfTorch(_ good: PickleFixtures.Good) throws {
-        let checkpoint = try PyTorchCheckpoint(file: FilePath(good.file.path))
-        let expected = try SafetensorsCheckpoint(file: FilePath(good.expected.path))
+        let checkpoint = try WeightsCheckpoint(path: FilePath(good.file.path))
+        let expected = try WeightsCheckpoint(path: FilePath(good.expected.path))
         #expect(Set(checkpoint.tensors) == Set(expected.tensors))
         #expect(checkpoint.tensors.count == expected.tensors.count)
         for (index, tensor) in checkpoint.tensors.enumerated() {
@@ -27,8 +27,8 @@ import Testing
     /// Any range of bytes, also one that starts or ends inside an element.
     @Test(arguments: ["views-zip", "views-legacy", "views-deflated"])
     func rangesArePartsOfTheWhole(name: String) throws {
-        let checkpoint = try PyTorchCheckpoint(file: file(name))
-        var generator = SplitMix(7)
+        let checkpoint = try WeightsCheckpoint(path: file(name))
+        var generator = SeededGenerator(seed: 7)
         for (index, tensor) in checkpoint.tensors.enumerated() {
             let whole = try values(checkpoint, index)
             for _ in 0..<20 {
@@ -80,7 +80,7 @@ import Testing
         try withTemporaryDirectory { directory in
             let path = directory.appending("bomb.bin")
             try write(local + packed + central + end, to: path)
-            let error = #expect(throws: CheckpointError.self) { try PyTorchCheckpoint(file: path) }
+            let error = #expect(throws: CheckpointError.self) { try WeightsCheckpoint(path: path) }
             #expect(error?.description.contains("more than the 67108864 that are read") == true)
         }
     }
@@ -89,7 +89,7 @@ import Testing
     @Test(arguments: PickleFixtures.good)
     func randomDamageNeverCrashes(_ good: PickleFixtures.Good) throws {
         let original = try contents(FilePath(good.file.path))
-        var generator = SplitMix(UInt64(original.count))
+        var generator = SeededGenerator(seed: UInt64(original.count))
         try withTemporaryDirectory { directory in
             let path = directory.appending("damaged.bin")
             for _ in 0..<300 {
@@ -108,7 +108,7 @@ import Testing
             let views = try contents(file("views-zip"))
             try write(views, to: directory.appending("pytorch_model.bin"))
             try write(Array("{\"model_type\": \"llama\"}".utf8), to: directory.appending("config.json"))
-            let expected = try PyTorchCheckpoint(file: file("views-zip")).tensors
+            let expected = try WeightsCheckpoint(path: file("views-zip")).tensors
             #expect(try ModelDirectory(path: directory).reader.tensors == expected)
             #expect(try ModelDirectory(path: directory.appending("pytorch_model.bin")).reader.tensors == expected)
             // As transformers does, safetensors come first.
@@ -119,7 +119,7 @@ import Testing
         try withTemporaryDirectory { directory in
             try write(contents(file("views-zip")), to: directory.appending("a.bin"))
             try write(contents(file("python2-legacy")), to: directory.appending("b.bin"))
-            let names = try PyTorchCheckpoint(file: file("views-zip")).tensors.map(\.name)
+            let names = try WeightsCheckpoint(path: file("views-zip")).tensors.map(\.name)
             let map = names.map { "\"\($0)\": \"a.bin\"" } + ["\"weight\": \"b.bin\""]
             let index = directory.appending("pytorch_model.bin.index.json")
             try write(Array("{\"weight_map\": {\(map.joined(separator: ", "))}}".utf8), to: index)
@@ -142,11 +142,11 @@ import Testing
     }
 
     private func readAll(_ path: FilePath) throws {
-        let checkpoint = try PyTorchCheckpoint(file: path)
+        let checkpoint = try WeightsCheckpoint(path: path)
         for index in checkpoint.tensors.indices { _ = try values(checkpoint, index) }
     }
 
-    private func damaged(_ original: [UInt8], _ generator: inout SplitMix) -> [UInt8] {
+    private func damaged(_ original: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
         var bytes = original
         for _ in 0...Int.random(in: 0..<4, using: &generator) where !bytes.isEmpty {
             let place = Int.random(in: 0..<bytes.count, using: &generator)

@@ -2,6 +2,7 @@ import Checkpoints
 import LosslessJSON
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// Every way in which a header can be wrong is named.
@@ -174,7 +175,7 @@ import Testing
         let whole = try contents(Fixtures.path("sub-byte.safetensors"))
         let headerEnd = 8 + whole[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
         let alphabet = Array("{}[]\":,0123456789-.eFU_ax\\ ".utf8)
-        var random = SplitMix(7)
+        var random = SeededGenerator(seed: 7)
         var valid = 0
         for _ in 0..<20000 {
             var json = Array(whole[8..<headerEnd])

@@ -7,7 +7,7 @@ import Testing
 
 @Suite struct ShardTests {
     @Test func piecesMayLieInAnyShard() throws {
-        let checkpoint = try SafetensorsCheckpoint(index: Fixtures.path("scattered/model.safetensors.index.json"))
+        let checkpoint = try WeightsCheckpoint(path: Fixtures.path("scattered/model.safetensors.index.json"))
         #expect(
             Set(checkpoint.tensors.map { "\($0.name) \($0.encoding.label)" }) == [
                 "model.norm.weight bf16", "model.layers.0.q_proj.weight nf4+dq", "model.layers.1.q_proj.weight nf4",
@@ -28,7 +28,7 @@ import Testing
                 shards[String(weight), default: []].insert(shard.string ?? "")
             }
             #expect(shards.count == 3 && shards.values.allSatisfy { $0.count == 1 })
-            let again = try SafetensorsCheckpoint(index: destination.appending("model.safetensors.index.json"))
+            let again = try WeightsCheckpoint(path: destination.appending("model.safetensors.index.json"))
             #expect(Set(again.tensors) == Set(checkpoint.tensors))
         }
     }
@@ -36,7 +36,7 @@ import Testing
     /// With the tensors in the order of the state dict, every file is the one that transformers wrote.
     @Test func shardsAreThoseOfTransformers() throws {
         let source = Fixtures.path("sharded")
-        let checkpoint = try SafetensorsCheckpoint(index: source.appending("model.safetensors.index.json"))
+        let checkpoint = try WeightsCheckpoint(path: source.appending("model.safetensors.index.json"))
         let stateDict = try #require(try JSONValue(parsing: contents(Fixtures.path("sharded-order.json"))).array)
         let order = try stateDict.map { name in
             let index = checkpoint.tensors.firstIndex { $0.name == name.string }
@@ -69,7 +69,7 @@ import Testing
             try spoil(copy, &index)
             try write(index.serialized().utf8, to: path)
             do {
-                _ = try SafetensorsCheckpoint(index: path)
+                _ = try WeightsCheckpoint(path: path)
                 return nil
             } catch CheckpointError.invalidIndex(_, let problem) {
                 #expect(!problem.description.isEmpty)

@@ -8,7 +8,7 @@ import Testing
 @Suite struct WriterTests {
     @Test(arguments: ["bitsandbytes.safetensors", "sub-byte.safetensors"])
     func untouchedTensorsAreIdentical(name: String) throws {
-        let checkpoint = try SafetensorsCheckpoint(file: Fixtures.path(name))
+        let checkpoint = try WeightsCheckpoint(path: Fixtures.path(name))
         try withTemporaryDirectory { directory throws in
             let destination = directory.appending("copy.safetensors")
             let writer = try SafetensorsCheckpointWriter(
@@ -26,7 +26,7 @@ import Testing
 
     /// Offsets that arrive late change the layout, not what is read back.
     @Test func lateOffsetsReadBack() throws {
-        let checkpoint = try SafetensorsCheckpoint(file: Fixtures.path("bitsandbytes.safetensors"))
+        let checkpoint = try WeightsCheckpoint(path: Fixtures.path("bitsandbytes.safetensors"))
         var tensors = checkpoint.tensors
         for index in tensors.indices {
             guard var quantization = tensors[index].encoding.blockQuantization else { continue }
@@ -46,7 +46,7 @@ import Testing
             #expect(throws: CheckpointError.self) { try writer.setDoubleQuantizationOffset(.nan, ofTensor: 0) }
             try writer.commit()
 
-            let again = try SafetensorsCheckpoint(file: destination)
+            let again = try WeightsCheckpoint(path: destination)
             #expect(Set(again.tensors) == Set(checkpoint.tensors))
             let original = try SafetensorsFile(path: Fixtures.path("bitsandbytes.safetensors"))
             let written = try SafetensorsFile(path: destination)
@@ -77,13 +77,13 @@ import Testing
             }
             try writer.setDoubleQuantizationOffset(offset, ofTensor: 0)
             try writer.commit()
-            let read = try SafetensorsCheckpoint(file: destination).tensors[0].encoding.blockQuantization
+            let read = try WeightsCheckpoint(path: destination).tensors[0].encoding.blockQuantization
             #expect(read?.doubleQuantization?.offset?.bitPattern == offset.bitPattern)
         }
     }
 
     @Test func aStaleQuantStateIsNotWritten() throws {
-        let checkpoint = try SafetensorsCheckpoint(file: Fixtures.path("bitsandbytes.safetensors"))
+        let checkpoint = try WeightsCheckpoint(path: Fixtures.path("bitsandbytes.safetensors"))
         let index = try #require(checkpoint.tensors.firstIndex { $0.name == "nf4.64.double.weight" })
         var tensor = checkpoint.tensors[index]
         guard var quantization = tensor.encoding.blockQuantization else { return }
@@ -94,7 +94,7 @@ import Testing
             let writer = try SafetensorsCheckpointWriter(destination: destination, tensors: [tensor])
             try copy(checkpoint, to: writer, order: [index])
             try writer.commit()
-            let read = try SafetensorsCheckpoint(file: destination).tensors[0].encoding.blockQuantization
+            let read = try WeightsCheckpoint(path: destination).tensors[0].encoding.blockQuantization
             #expect(read?.doubleQuantization?.offset == 0.5)
         }
     }
@@ -196,7 +196,7 @@ import Testing
             try await group.waitForAll()
         }
         try writer.commit()
-        let checkpoint = try SafetensorsCheckpoint(index: directory.appending("model.safetensors.index.json"))
+        let checkpoint = try WeightsCheckpoint(path: directory.appending("model.safetensors.index.json"))
         #expect(checkpoint.files.count == 4)
         for (index, tensor) in checkpoint.tensors.enumerated() {
             let number = try #require(Int(tensor.name.dropFirst()))

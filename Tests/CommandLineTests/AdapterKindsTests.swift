@@ -223,4 +223,80 @@ import Testing
         #expect(abs((head["update_kept"]?.double ?? 0) - 1) < 1e-6)
         #expect(head["relative_error"]?.double ?? 1 < 1e-6)
     }
+
+    /// What `modules_to_save` has for a 4-bit weight is dense, and the configuration says so.
+    @Test func aWholeTensorReplacesA4BitWeight() throws {
+        let workspace = try Workspace()
+        let attach = AdapterKindsTests.attach("saved-projection")
+        let steps = attach + #", {"op": "merge-in-4bit", "rounding": "nearest", "scales": "fresh"}"#
+        let spec = try workspace.spec(
+            input: AdapterKindsTests.base("nf4-own-head"), steps: steps, report: #"{"json": "report.json"}"#)
+        let run = try QConvRun(["pipeline", spec])
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(run.output.contains("which stays dense"), "\(run.output)")
+        let merged = try StoredTensors(workspace["out/model.safetensors"])
+        // PEFT's merge onto the same model in 16 bits.
+        let dense = try StoredTensors(AdapterKindsTests.item("saved-projection-bf16").url("expected"))
+        let name = "model.layers.0.mlp.down_proj.weight"
+        #expect(merged[name] == dense[name])
+        #expect(merged.tensors.keys.allSatisfy { !$0.hasPrefix(name + ".") })
+        let attention = "model.layers.0.self_attn.q_proj.weight"
+        #expect(merged[attention]?.dtype == "U8" && merged[attention + ".absmax"] != nil)
+        let config = try JSONValue(parsing: Data(contentsOf: workspace["out/config.json"]))
+        let skipped = config["quantization_config"]?["llm_int8_skip_modules"]?.array?.compactMap(\.string) ?? []
+        #expect(skipped.contains { name.contains($0) }, "\(skipped)")
+    }
+
+    @Test(arguments: [
+        ("saved-head", "lm_head.weight  replaced", 4, 0),
+        ("tokens", "model.embed_tokens.weight  3 rows replaced", 1, 0),
+        ("dora", "scaling 2.500  dora", 0, 2), ("lora-bias", "scaling 2.500  lora_bias", 0, 2),
+    ]) func everyKindIsListed(_ adapter: String, _ line: String, replaced: Int, withExtras: Int) throws {
+        let path = AdapterKindsTests.fixtures.appendingPathComponent("adapters/\(adapter)").path
+        #expect(try qconv("inspect", path).output.contains(line))
+        let facts = try JSONValue(parsing: qconv("inspect", path, "--json").output)["adapters"]?.array?.first
+        #expect(facts?["replaced"]?.array?.count == replaced)
+        #expect(facts?["modules"]?.array?.count { $0["extras"]?.array?.isEmpty == false } == withExtras)
+        // Factors are in float32, whole tensors in the base's dtype: that is as PEFT saves them, and not doubtful.
+        let lint = try JSONValue(parsing: QConvRun(["lint", path, "--json"]).output)
+        #expect(lint["clean"] == true, "\(lint["text"]?.string ?? "")")
+        #expect(lint["replaced"] == facts?["replaced"])
+    }
+
+    /// DoRA gives each output the length of its magnitude; one without a direction is an error, not NaN.
+    @Test(arguments: ["own-head", "nf4-own-head"])
+    func anOutputOfZerosIsNamed(base: String) throws {
+        let workspace = try Workspace()
+        let name = "model.layers.0.self_attn.q_proj.weight"
+        try FileManager.default.copyItem(
+            at: AdapterKindsTests.fixtures.appendingPathComponent("adapters/dora"), to: workspace["adapter"])
+        try FileManager.default.copyItem(
+            at: AdapterKindsTests.fixtures.appendingPathComponent("bases/\(base)"), to: workspace["base"])
+        // Code 7 of NF4 is zero.
+        let isQuantized = base.hasPrefix("nf4")
+        try fill(
+            row: 5, of: name, bytesARow: isQuantized ? 32 : 128, with: isQuantized ? 0x77 : 0,
+            in: workspace["base/model.safetensors"])
+        try fill(
+            row: 5, of: "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight", bytesARow: 16, with: 0,
+            in: workspace["adapter/adapter_model.safetensors"])
+        for step in [#"{"op": "dequantize-merge"}"#, #"{"op": "merge-in-4bit"}"#].prefix(isQuantized ? 2 : 1) {
+            let spec = try workspace.spec(
+                input: "base", steps: #"{"op": "attach-adapter", "path": "adapter"}, "# + step)
+            let run = try QConvRun(["pipeline", spec])
+            #expect(run.status == 2)
+            #expect(run.errors.contains("\"\(name)\": with the update output 5 is all zeros"), "\(run.errors)")
+            #expect(!workspace.exists("out"))
+        }
+    }
+
+    /// Overwrites a row of a tensor in a safetensors file.
+    private func fill(row: Int, of name: String, bytesARow: Int, with byte: UInt8, in file: URL) throws {
+        var data = try Data(contentsOf: file)
+        let length = Int(data.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+        let entry = try #require(try JSONValue(parsing: data[8..<8 + length])[name])
+        let start = 8 + length + (try #require(entry["data_offsets"]?.array?.first?.int)) + row * bytesARow
+        data.replaceSubrange(start..<start + bytesARow, with: repeatElement(byte, count: bytesARow))
+        try data.write(to: file)
+    }
 }

@@ -20,11 +20,12 @@ import Testing
     }
 
     private func expectRefusal(
-        _ base: String, _ steps: String, output: String = #"{"path": "out"}"#, saying phrases: String...,
+        _ base: String, _ steps: String, output: String = #"{"path": "out"}"#, arguments: [String] = [],
+        saying phrases: String...,
         sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
         let spec = try workspace.spec(input: Self.base(base), steps: steps, output: output)
-        let run = try QConvRun(["pipeline", spec])
+        let run = try QConvRun(["pipeline", spec] + arguments)
         #expect(run.status == 2, "\(run.errors)", sourceLocation: sourceLocation)
         for phrase in phrases {
             #expect(run.errors.contains(phrase), "\(run.errors)", sourceLocation: sourceLocation)
@@ -65,6 +66,14 @@ import Testing
         try expectRefusal(
             "llama-bf16", "\(Self.attach("replicated")), \(Self.attach("replicated")), \(merge)",
             saying: "step 2 (attach-adapter)", "layer_replication", "must be the first")
+    }
+
+    /// The copies of a layer may lie in shards of different parts, which read the layer once each.
+    @Test func replicatedLayersAreNotShared() throws {
+        try expectRefusal(
+            "llama-nf4", Self.attach("replicated") + #", {"op": "merge-in-4bit"}"#,
+            output: #"{"path": "out", "max_shard_size": "20KB"}"#, arguments: ["--part", "1/2"],
+            saying: "--part", "the adapter replicates layers", "in one process")
     }
 
     @Test func containersTakeNoPendingReplication() throws {

@@ -201,7 +201,10 @@ import Testing
     }
 
     @Test func mistakesOnTheCommandLine() throws {
-        for arguments in [["pipeline"], ["pipelin"], ["pipeline", "a", "b"], ["pipeline", "a", "--threads", "0"]] {
+        for arguments in [
+            ["pipeline"], ["pipelin"], ["pipeline", "a", "b"], ["pipeline", "a", "--threads", "0"],
+            ["pipeline", "a", "--memory", "lots"],
+        ] {
             let run = try QConvRun(arguments)
             #expect(run.status == 2, "\(arguments)")
             #expect(!run.errors.isEmpty)

@@ -10,13 +10,6 @@ import Testing
         workspace = try Workspace()
     }
 
-    @discardableResult
-    private func qconv(_ arguments: String...) throws -> QConvRun {
-        let run = try QConvRun(arguments)
-        try #require(run.status == 0, "\(run.errors)")
-        return run
-    }
-
     @Test(arguments: [TinyLlama.base4Bit, TinyLlama.base16Bit])
     func thereAndBackIsTheSameDirectory(model: String) throws {
         try qconv("convert", model, workspace.path("model.nf4"), "--quiet")

@@ -199,4 +199,27 @@ import Testing
         let peak = try #require(report["run"]?["peak_memory_bytes"]?.int)
         #expect(peak < 200 << 20)
     }
+
+    @Test func anAdapterAttachedTwiceIsToldOf() throws {
+        let twice = try workspace.spec(
+            input: TinyLlama.base4Bit,
+            steps: [TinyLlama.attach(50), TinyLlama.attach(50), merge].joined(separator: ", "))
+        let warnings = try convert(twice)["warnings"]?.array?.compactMap(\.string) ?? []
+        #expect(warnings.count == 1 && warnings[0].contains("step 2 (attach-adapter)"))
+        #expect(warnings.first?.contains("is attached already") == true)
+        let different = try workspace.spec(
+            input: TinyLlama.base4Bit,
+            steps: [TinyLlama.attach(50), TinyLlama.attach(100), merge].joined(separator: ", "))
+        #expect(try convert(different, ["--force"])["warnings"]?.array == [])
+    }
+
+    /// The kernel remembers how large the process was that started this one.
+    @Test func peakMemoryIsTheProcesssOwn() throws {
+        let ballast = [UInt8](repeating: 1, count: 300 << 20)
+        let spec = try workspace.spec(input: TinyLlama.base4Bit, steps: TinyLlama.attach(50) + ", " + merge)
+        let peak = try withExtendedLifetime(ballast) {
+            try #require(convert(spec)["run"]?["peak_memory_bytes"]?.int)
+        }
+        #expect(peak > 4 << 20 && peak < 200 << 20)
+    }
 }

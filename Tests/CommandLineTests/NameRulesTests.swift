@@ -7,9 +7,10 @@ import Testing
 @Suite struct NameRulesTests {
     private func path(_ name: String) -> String { PickleFixtures.directory.appendingPathComponent(name).path }
 
-    /// The model of the fixtures with its text model under another prefix.
-    private func rename(_ prefix: String, _ workspace: Workspace, to name: String) throws {
-        let data = try Data(contentsOf: URL(fileURLWithPath: path("model/safetensors/model.safetensors")))
+    /// A model, that of the fixtures where none is given, with its text model under another prefix.
+    private func rename(_ prefix: String, of model: URL? = nil, _ workspace: Workspace, to name: String) throws {
+        let model = model ?? PickleFixtures.directory.appendingPathComponent("model/safetensors")
+        let data = try Data(contentsOf: model.appendingPathComponent("model.safetensors"))
         let count = Int(data.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
         let header = String(decoding: data.dropFirst(8).prefix(count), as: UTF8.self)
         try workspace.safetensors(
@@ -58,5 +59,44 @@ import Testing
         #expect(try run(#", "rename": "s/^model/brain/""#).status == 0)
         #expect(try run(#", "rename": "s/^modl/brain/""#).errors.contains("changes none of the adapter's names"))
         #expect(try run(#", "rename": "model=brain""#).errors.contains("is no rule"))
+    }
+
+    /// A model that ties its head, of which an adapter changes one side, under other names.
+    @Test(arguments: [
+        ("tied-saved-head", #"s/^model\\./language_model.model./"#, "lm_head.weight"),
+        ("tied-saved-head", "s/^/language_model./", "language_model.lm_head.weight"),
+        ("tied-saved-embedding", #"s/^model\\./language_model.model./"#, "language_model.lm_head.weight"),
+        ("tied-saved-embedding-and-head", "s/^/language_model./", "language_model.lm_head.weight"),
+        ("tied-kept", "s/^/language_model./", nil), ("tied-head", "s/^/language_model./", nil),
+        ("tied-embedding", "s/^/language_model./", nil),
+    ]) func rulesReachTiedHeads(_ adapter: String, _ rename: String?, head: String?) throws {
+        let kinds = PackageFiles.root.appendingPathComponent("Tests/Fixtures/adapter-kinds")
+        let base = kinds.appendingPathComponent("bases/tied")
+        let workspace = try Workspace()
+        try self.rename("language_model.model.", of: base, workspace, to: "base/model.safetensors")
+        try FileManager.default.copyItem(
+            at: base.appendingPathComponent("config.json"), to: workspace["base/config.json"])
+        func merge(_ input: String, _ extra: String, to output: String) throws -> StoredTensors {
+            let spec = try workspace.spec(
+                input: input,
+                steps: """
+                    {"op": "attach-adapter", "path": "\(kinds.appendingPathComponent("adapters/\(adapter)").path)"\(extra)},
+                    {"op": "dequantize-merge"}
+                    """, output: #"{"path": "\#(output)"}"#)
+            try qconv("pipeline", spec, "--quiet")
+            return try StoredTensors(workspace["\(output)/model.safetensors"])
+        }
+        let direct = try merge(base.path, "", to: "direct")
+        let renamed = try merge(workspace.path("base"), rename.map { #", "rename": "\#($0)""# } ?? "", to: "renamed")
+        #expect(renamed.tensors.count == direct.tensors.count)
+        #expect((direct["lm_head.weight"] != nil) == (head != nil))
+        for (name, tensor) in direct.tensors {
+            let other = name == "lm_head.weight" ? head ?? "" : "language_model." + name
+            #expect(renamed[other] == tensor, "\(name) \(other)")
+        }
+        let configs = try ["direct", "renamed"].map {
+            try JSONValue(parsing: Data(contentsOf: workspace["\($0)/config.json"]))
+        }
+        #expect(configs[0] == configs[1])
     }
 }

@@ -10,13 +10,6 @@ import Testing
         workspace = try Workspace()
     }
 
-    @discardableResult
-    private func qconv(_ arguments: String...) throws -> QConvRun {
-        let run = try QConvRun(arguments)
-        try #require(run.status == 0, "\(run.errors)")
-        return run
-    }
-
     /// A report without what depends on the run or on where it was written.
     private func report(_ name: String) throws -> String {
         var report = try JSONValue(parsing: Data(contentsOf: workspace[name]))

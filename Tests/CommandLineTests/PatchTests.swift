@@ -13,13 +13,6 @@ import Testing
     private static let merge = #"{"op": "merge-in-4bit"}"#
     private static let mergeAsPEFT = #"{"op": "merge-in-4bit", "rounding": "nearest", "scales": "fresh"}"#
 
-    @discardableResult
-    private func qconv(_ arguments: String...) throws -> QConvRun {
-        let run = try QConvRun(arguments)
-        try #require(run.status == 0, "\(run.errors)")
-        return run
-    }
-
     /// Converts with an output and with `"format": "patch"` instead.
     private func makeBoth(_ steps: String, output: String = "", input: String = TinyLlama.base4Bit) throws {
         for (path, format) in [("full", ""), ("a.qpatch", #", "format": "patch""#)] {

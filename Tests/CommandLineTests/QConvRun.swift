@@ -23,6 +23,14 @@ struct QConvRun {
     }
 }
 
+/// Runs `qconv`, which must succeed.
+@discardableResult
+func qconv(_ arguments: String...) throws -> QConvRun {
+    let run = try QConvRun(arguments)
+    try #require(run.status == 0, "\(run.errors)")
+    return run
+}
+
 /// A run that has started.
 final class RunningQConv {
     let process = Process()

@@ -2,6 +2,7 @@ import Comparison
 import Foundation
 import Reports
 import SystemPackage
+import TestSupport
 import Testing
 
 /// The comparison against a plain loop, over sizes at the edges of chunks and of the kernels' strides.
@@ -20,7 +21,7 @@ import Testing
     }
 
     @Test(arguments: [false, true]) func figuresAreThoseOfAPlainLoop(odd: Bool) throws {
-        var generator = SeededGenerator(state: odd ? 2 : 1)
+        var generator = SeededGenerator(seed: odd ? 2 : 1)
         let models = try RandomModels()
         defer { models.remove() }
         var expected: [String: (a: [Float], b: [Float])] = [:]
@@ -72,7 +73,7 @@ import Testing
     }
 
     @Test func answersDoNotDependOnThreadsOrMemory() throws {
-        var generator = SeededGenerator(state: 3)
+        var generator = SeededGenerator(seed: 3)
         let models = try RandomModels()
         defer { models.remove() }
         let tensors = ComparisonPropertyTests.sizes.map { ("t\($0)", generator.values($0, odd: true)) }
@@ -95,7 +96,7 @@ import Testing
     @Test func aSingleChangedByteIsFoundWhereverItIs() throws {
         let models = try RandomModels()
         defer { models.remove() }
-        var generator = SeededGenerator(state: 4)
+        var generator = SeededGenerator(seed: 4)
         let size = 300_007
         let values = generator.values(size)
         let a = try models.write([("x", values), ("y", values)], to: "a.safetensors")

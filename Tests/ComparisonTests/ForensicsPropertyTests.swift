@@ -1,6 +1,7 @@
 import Comparison
 import Foundation
 import SystemPackage
+import TestSupport
 import Testing
 
 /// Merges of random weights whose truth is known because the test made them.
@@ -22,7 +23,7 @@ import Testing
             self.rank = rank
             self.alpha = alpha
             models = try RandomModels()
-            var generator = SeededGenerator(state: seed)
+            var generator = SeededGenerator(seed: seed)
             func uniform(_ count: Int, _ bound: Float) -> [Float] {
                 (0..<count).map { _ in Float.random(in: -bound...bound, using: &generator) }
             }
@@ -84,7 +85,7 @@ import Testing
         // With white noise the ratio must be within a few standard errors, and those must be what theory says.
         for (seed, noise) in [(UInt64(11), Float(0.003)), (12, 0.01), (13, 0.03)] {
             let model = try Model(seed: seed, rank: 8, alpha: 16)
-            var generator = SeededGenerator(state: seed &* 77)
+            var generator = SeededGenerator(seed: seed &* 77)
             let found = try model.explain { index in
                 model.update[index] + Float.random(in: -noise...noise, using: &generator)
             }
@@ -97,7 +98,7 @@ import Testing
 
     @Test func noiseThatHidesTheUpdateIsNoVerdict() throws {
         let model = try Model(seed: 21, rank: 8, alpha: 16, size: 0.0002)
-        var generator = SeededGenerator(state: 22)
+        var generator = SeededGenerator(seed: 22)
         let found = try model.explain { model.update[$0] + Float.random(in: -0.1...0.1, using: &generator) }
         #expect(found.outcome == .undecided)
         #expect(!found.outcome.isRight)

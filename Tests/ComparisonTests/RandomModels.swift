@@ -1,5 +1,6 @@
 import Foundation
 import SystemPackage
+import TestSupport
 
 /// A safetensors file of float32 and bfloat16 tensors, written the simplest way there is.
 struct RandomModels {
@@ -55,18 +56,7 @@ struct RandomModels {
     func path(_ name: String) -> FilePath { FilePath(directory.appendingPathComponent(name).path) }
 }
 
-/// SplitMix64.
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededGenerator {
     /// Values of very different sizes, zeros, and with `odd` also NaN and infinities.
     mutating func values(_ count: Int, odd: Bool = false) -> [Float] {
         (0..<count).map { _ in

@@ -109,6 +109,14 @@ import Testing
             $0.tensors[0].bytes = [0x80, 0x3F]
             try $0.write()
         },
+        Case("a whole tensor in the base's dtype", []) {
+            $0.configuration["modules_to_save"] = ["embed_tokens"]
+            $0.tensors.append(
+                .init(
+                    name: "base_model.model.model.embed_tokens.weight", dtype: "BF16", shape: [16, 8],
+                    bytes: [0x80, 0x3F]))
+            try $0.write()
+        },
         Case("a layer without factors", [.missingLayers, .targetWithoutFactors]) {
             $0.tensors.removeSubrange(4..<6)
             try $0.write()
@@ -135,6 +143,20 @@ import Testing
             for index in [0, 4] {
                 $0.tensors[index].shape = [6, 8]
                 $0.tensors[index + 1].shape = [6, 6]
+            }
+            try $0.write()
+        },
+        Case("names with the adapter's name and torch.compile's wrapper", [.renamedTensors]) {
+            for index in $0.tensors.indices {
+                $0.tensors[index].name = $0.tensors[index].name
+                    .replacingOccurrences(of: ".weight", with: ".default.weight")
+                    .replacingOccurrences(of: "layers.", with: "_orig_mod.layers.")
+            }
+            try $0.write()
+        },
+        Case("a base with other names", [.renamedModules]) {
+            for index in $0.baseTensors.indices {
+                $0.baseTensors[index].name.replace("model.", with: "model.language_model.")
             }
             try $0.write()
         },

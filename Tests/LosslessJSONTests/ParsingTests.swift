@@ -1,4 +1,5 @@
 import LosslessJSON
+import TestSupport
 import Testing
 
 @Suite struct ParsingTests {
@@ -75,18 +76,18 @@ import Testing
     /// Random bytes and random damage to a valid document either parse, and then survive a round trip, or throw.
     @Test func damagedDocumentsNeverTrap() throws {
         let seed = #"{"a": [1, -2.5e3, "x\u00e9\n", null, true, {"b": {}}], "longer key": "😀", "c": 1e-06}"#
-        var random = SplitMix(state: 1)
+        var random = SeededGenerator(seed: 1)
         for _ in 0..<20000 {
             var bytes = Array(seed.utf8)
-            for _ in 0...random.next(below: 3) {
-                let place = random.next(below: bytes.count)
-                switch random.next(below: 3) {
+            for _ in 0...random.below(3) {
+                let place = random.below(bytes.count)
+                switch random.below(3) {
                 case 0: bytes[place] = UInt8(truncatingIfNeeded: random.next())
                 case 1: bytes.remove(at: place)
-                default: bytes.insert(Array("{}[]\",:\\0-eu".utf8)[random.next(below: 12)], at: place)
+                default: bytes.insert(Array("{}[]\",:\\0-eu".utf8)[random.below(12)], at: place)
                 }
             }
-            guard let value = try? JSONValue(parsing: bytes, allowsPythonConstants: random.next(below: 2) == 0) else {
+            guard let value = try? JSONValue(parsing: bytes, allowsPythonConstants: random.below(2) == 0) else {
                 continue
             }
             for layout in [JSONLayout.compact, .pythonOneLine, .pythonIndented, .pretty] {
@@ -96,18 +97,4 @@ import Testing
             }
         }
     }
-}
-
-private struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return z ^ (z >> 31)
-    }
-
-    mutating func next(below bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }

@@ -4,6 +4,7 @@ import Quantization
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// A container in the repository, the bitsandbytes checkpoint that it was made from, and the values that bitsandbytes
@@ -13,10 +14,10 @@ import Testing
         .appending("Fixtures/nf4-container")
     static let container = directory.appending("model.nf4")
 
-    private let checkpoint: SafetensorsCheckpoint
+    private let checkpoint: WeightsCheckpoint
 
     init() throws {
-        checkpoint = try SafetensorsCheckpoint(file: FixtureTests.directory.appending("model.safetensors"))
+        checkpoint = try WeightsCheckpoint(path: FixtureTests.directory.appending("model.safetensors"))
         if ProcessInfo.processInfo.environment["QCONV_WRITE_FIXTURES"] != nil {
             try FixtureTests.convert(checkpoint, to: FixtureTests.container)
         }
@@ -61,8 +62,8 @@ import Testing
     @Test func theContainerIsWhatWeWrite() throws {
         let directory = try TemporaryDirectory()
         try FixtureTests.convert(checkpoint, to: directory.file("model.nf4"))
-        let written = try ContainerBytes(contents(directory.file("model.nf4")))
-        let stored = try ContainerBytes(contents(FixtureTests.container))
+        let written = try SealedBytes(contents(directory.file("model.nf4")), as: NF4ContainerFormat.sealed)
+        let stored = try SealedBytes(contents(FixtureTests.container), as: NF4ContainerFormat.sealed)
         #expect(written.data == stored.data)
         #expect(written.index == stored.index)
     }

@@ -6,20 +6,21 @@ import Testing
 
 /// Files whose checksums are right and whose contents are not.
 @Suite struct HostileContainerTests {
-    private func problem(_ bytes: [UInt8]) throws -> NF4ContainerProblem? {
+    private func problem(_ bytes: [UInt8]) throws -> SealedFileProblem? {
         let directory = try TemporaryDirectory()
         try write(bytes, to: directory.file("hostile.nf4"))
         do {
             _ = try NF4ContainerReader(path: directory.file("hostile.nf4"))
             return nil
-        } catch CheckpointError.invalidContainer(_, let problem) {
+        } catch CheckpointError.invalidContainer(_, .file(let problem)) {
             return problem
         }
     }
 
     private func reason(_ index: ContainerIndex, data: [UInt8] = []) throws -> String {
         guard
-            case .invalidIndex(let reason) = try problem(ContainerBytes(index: index.encoded(), data: data).assembled())
+            case .invalidIndex(let reason) = try problem(
+                SealedBytes(index: index.encoded(), data: data, as: NF4ContainerFormat.sealed).assembled())
         else { return "" }
         return reason
     }
@@ -38,8 +39,8 @@ import Testing
     }
 
     @Test func otherFilesAreNoContainers() throws {
-        #expect(try problem([]) == .notAContainer)
-        #expect(try problem(Array("{\"a\": 1}".utf8)) == .notAContainer)
+        #expect(try problem([]) == .otherFormat)
+        #expect(try problem(Array("{\"a\": 1}".utf8)) == .otherFormat)
         #expect(
             try problem([0x89, 0x4E, 0x46, 0x34, 0x0A, 0x1A, 0x0A] + [UInt8](repeating: 0, count: 99))
                 == .transferredAsText)
@@ -55,18 +56,18 @@ import Testing
     }
 
     @Test func unknownVersionsAndRequiredFeaturesAreRefused() throws {
-        var parts = try ContainerBytes(try sound())
+        var parts = try SealedBytes(sound(), as: NF4ContainerFormat.sealed)
         parts.header.optionalFeatures = 0xFFFF_FFFF
         #expect(try problem(parts.assembled()) == nil)
         parts.header.requiredFeatures |= 1 << 7 | 1 << 31
         #expect(try problem(parts.assembled()) == .unsupportedFeatures([7, 31]))
-        #expect("\(NF4ContainerProblem.unsupportedFeatures([7, 31]))".contains("numbers 7, 31"))
+        #expect("\(NF4ContainerProblem.file(.unsupportedFeatures([7, 31])))".contains("numbers 7, 31"))
         parts.header.version = 2
         #expect(try problem(parts.assembled()) == .unsupportedVersion(2))
     }
 
     @Test func theAdapterFlagMustFit() throws {
-        var parts = try ContainerBytes(try sound())
+        var parts = try SealedBytes(sound(), as: NF4ContainerFormat.sealed)
         parts.header.requiredFeatures &= ~NF4ContainerFormat.adaptersFeature
         guard case .invalidIndex = try problem(parts.assembled()) else {
             Issue.record("a reader without adapters would lose the fine-tuning")
@@ -76,7 +77,9 @@ import Testing
 
     @Test func indexSizesAreBounded() throws {
         // 20 MB of zeros deflate to 20 kB.
-        let bomb = ContainerBytes(index: [UInt8](repeating: 0, count: 20 << 20)).assembled()
+        let bomb = SealedBytes(
+            index: [UInt8](repeating: 0, count: 20 << 20), as: NF4ContainerFormat.sealed
+        ).assembled()
         guard case .impossibleIndex = try problem(bomb) else {
             Issue.record("the index is over its limit")
             return

@@ -1,5 +1,6 @@
 import Checkpoints
 import SampleModels
+import TestSupport
 import Testing
 
 @Suite struct HuffmanDeflateTests {

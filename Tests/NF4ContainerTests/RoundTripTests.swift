@@ -3,6 +3,7 @@ import LosslessJSON
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct RoundTripTests {

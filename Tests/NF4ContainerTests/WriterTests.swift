@@ -4,6 +4,7 @@ import SampleModels
 import Synchronization
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct WriterTests {

@@ -3,6 +3,7 @@ import Foundation
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 
 extension SampleModel {
     /// A little of everything, with side files that a model's directory has.

@@ -3,6 +3,7 @@ import Foundation
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// Thousands of damaged patches: each is refused, or makes what it should.
@@ -78,20 +79,12 @@ import Testing
     @Test(arguments: 0..<4)
     func editedIndexesNeverCrash(round: Int) throws {
         let sample = try Sample()
-        let parts = try PatchBytes(sample.bytes)
+        let parts = try SealedBytes(sample.bytes, as: PatchFormat.sealed)
         var generator = SeededGenerator(seed: 100 + UInt64(round))
         var refused = 0
         for _ in 0..<500 {
             var edited = parts
-            for _ in 0...generator.below(3) {
-                let position = generator.below(edited.index.count)
-                switch generator.below(4) {
-                case 0: edited.index[position] = UInt8(generator.below(256))
-                case 1: edited.index[position] = 0xFF
-                case 2: edited.index.remove(at: position)
-                default: edited.index.insert(UInt8(generator.below(256)), at: position)
-                }
-            }
+            edited.editIndex(&generator)
             if try sample.result(of: edited.assembled()) == nil { refused += 1 }
             #expect(try FileManager.default.contentsOfDirectory(atPath: sample.directory.path.string).count <= 5)
         }
@@ -100,76 +93,28 @@ import Testing
 
     @Test func hugeSizesAreRefusedAtOnce() throws {
         let sample = try Sample()
-        var header = PatchHeader()
+        var header = SealedHeader(PatchFormat.sealed)
         header.indexOffset = 64
         header.indexSize = .max
-        #expect(try sample.result(of: header.encoded()) == nil)
+        #expect(try sample.result(of: header.encoded(as: PatchFormat.sealed)) == nil)
         header.indexSize = 1 << 28
         header.indexStoredSize = 0
-        #expect(try sample.result(of: header.encoded()) == nil)
+        #expect(try sample.result(of: header.encoded(as: PatchFormat.sealed)) == nil)
         header.indexOffset = .max
         header.indexStoredSize = 2
-        #expect(try sample.result(of: header.encoded()) == nil)
+        #expect(try sample.result(of: header.encoded(as: PatchFormat.sealed)) == nil)
         // A weight of 2^60 bytes in a header that is valid as such.
-        var parts = try PatchBytes(sample.bytes)
+        var parts = try SealedBytes(sample.bytes, as: PatchFormat.sealed)
         let json = Array(
             "{\"w\":{\"dtype\":\"U8\",\"shape\":[\(1 << 60)],\"data_offsets\":[0,\(1 << 60)]}}".utf8)
         var index: [UInt8] = [20, 1, 1, 0x77]
-        index += PatchBytes.number(8 + json.count + 1 << 60) + [0] + PatchBytes.number(json.count) + json
+        index += number(8 + json.count + 1 << 60) + [0] + number(json.count) + json
         parts.index = index + index.dropFirst() + [0] + [UInt8](repeating: 0, count: 100)
         parts.data = []
         #expect(try sample.result(of: parts.assembled()) == nil)
     }
-}
 
-extension [UInt8] {
-    /// The bytes after an accident.
-    fileprivate func damaged(_ generator: inout SeededGenerator) -> [UInt8] {
-        var bytes = self
-        func range(_ generator: inout SeededGenerator) -> Range<Int> {
-            let start = generator.below(count)
-            return start..<Swift.min(count, start + generator.below(200) + 1)
-        }
-        switch generator.below(6) {
-        case 0: bytes[generator.below(count)] ^= 1 << UInt8(generator.below(8))
-        case 1: bytes[generator.below(64)] = UInt8(generator.below(256))
-        case 2: bytes.removeLast(generator.below(count) + 1)
-        case 3: bytes += generator.bytes(generator.below(100) + 1)
-        case 4: bytes.removeSubrange(range(&generator))
-        default: for index in range(&generator) { bytes[index] = UInt8(generator.below(256)) }
-        }
-        return bytes
-    }
-}
-
-/// A patch taken apart, to be put together again with checksums that fit.
-struct PatchBytes {
-    var data: [UInt8]
-    /// Not compressed.
-    var index: [UInt8]
-
-    init(_ bytes: [UInt8]) throws {
-        let header = try PatchHeader(Array(bytes.prefix(64)), fileSize: bytes.count)
-        data = Array(bytes[64..<Int(header.indexOffset)])
-        index = [UInt8](repeating: 0, count: Int(header.indexSize))
-        let stored = Array(bytes[Int(header.indexOffset)...])
-        let isWhole = stored.withUnsafeBytes { stored in
-            index.withUnsafeMutableBytes { Zlib.inflate(stored, into: $0) }
-        }
-        #expect(isWhole)
-    }
-
-    func assembled() -> [UInt8] {
-        let stored = index.withUnsafeBytes { Zlib.deflate($0) } ?? []
-        var header = PatchHeader()
-        header.indexOffset = UInt64(64 + data.count)
-        header.indexStoredSize = UInt64(stored.count)
-        header.indexSize = UInt64(index.count)
-        header.indexChecksum = Zlib.crc32(stored)
-        return header.encoded() + data + stored
-    }
-
-    static func number(_ value: Int) -> [UInt8] {
+    private func number(_ value: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         var rest = value
         while rest >= 0x80 {

@@ -1,6 +1,7 @@
 import Checkpoints
 import SampleModels
 import Tensors
+import TestSupport
 import Testing
 
 /// What leads from some bytes to others leads back, for every kind of bytes, and a stream that somebody has made up does no

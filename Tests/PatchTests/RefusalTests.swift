@@ -3,6 +3,7 @@ import Foundation
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// What is not the base is refused by what differs, and nothing is left behind.
@@ -116,8 +117,9 @@ import Testing
 
     @Test func aPatchIsNoModel() throws {
         #expect { try ModelDirectory(path: patch) } throws: { "\($0)".contains("qconv patch apply") }
-        #expect(throws: CheckpointError.invalidPatch(file: directory.file("base/config.json"), problem: .notAPatch)) {
-            try PatchReader(path: directory.file("base/config.json"))
+        let config = directory.file("base/config.json")
+        #expect(throws: CheckpointError.invalidPatch(file: config, problem: .file(.otherFormat))) {
+            try PatchReader(path: config)
         }
     }
 }

@@ -3,6 +3,7 @@ import Foundation
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// A patch makes the target from the base and the base from the target, bit for bit, for every encoding and size.

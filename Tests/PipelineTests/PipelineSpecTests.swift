@@ -52,7 +52,7 @@ import Testing
     @Test func stepAndKeyAreNamed() {
         #expect(
             message(step: #"{"op": "merge-in-4bit", "rouding": "auto"}"#)
-                == #"conversions/spec.json: step 1 (merge-in-4bit): unknown key "rouding"; did you mean "rounding"? keys here: rounding, scales and seed"#
+                == #"conversions/spec.json: step 1 (merge-in-4bit): unknown key "rouding"; did you mean "rounding"? keys here: op, rounding, scales and seed"#
         )
         #expect(
             message(step: #"{"op": "merge-in-4bit", "rounding": "up"}"#)

@@ -4,6 +4,7 @@ import Pipeline
 import Quantization
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// Tensors of odd shapes, streamed in chunks by several threads, beside the same conversion of whole tensors in memory.
@@ -16,7 +17,7 @@ import Testing
     init() throws {
         directory = FileManager.default.temporaryDirectory.appendingPathComponent("qconv-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        var generator = SplitMix64(state: 7)
+        var generator = SeededGenerator(seed: 7)
         var tensors: [LogicalTensor] = []
         let shapes = [
             [], [1], [0, 5], [1, 1], [3, 7], [33, 65], [5, 4096], [3, 70_001], [257, 513], [2, 3, 129],
@@ -58,7 +59,7 @@ import Testing
     private func path(_ name: String) -> FilePath { FilePath(directory.appendingPathComponent(name).path) }
 
     /// Runs steps and opens the result.
-    private func convert(_ steps: String, threads: Int = 2, memory: Int = 256 << 20) throws -> SafetensorsCheckpoint {
+    private func convert(_ steps: String, threads: Int = 2, memory: Int = 256 << 20) throws -> WeightsCheckpoint {
         let text = #"{"input": "in.safetensors", "steps": [\#(steps)], "output": {"path": "out.safetensors"}}"#
         let spec = try PipelineSpec(text: text.utf8, file: path("spec.json"))
         var options = PipelineOptions()
@@ -67,10 +68,10 @@ import Testing
         options.memory = memory
         let plan = try PipelinePlan(spec: spec, options: options)
         _ = try PipelineExecutor(plan: plan, options: options).run()
-        return try SafetensorsCheckpoint(file: path("out.safetensors"))
+        return try WeightsCheckpoint(path: path("out.safetensors"))
     }
 
-    private func part(_ part: TensorPart, of name: String, in reader: SafetensorsCheckpoint) throws -> [UInt8] {
+    private func part(_ part: TensorPart, of name: String, in reader: WeightsCheckpoint) throws -> [UInt8] {
         let index = try #require(reader.tensors.firstIndex { $0.name == name })
         var bytes = [UInt8](repeating: 0, count: reader.tensors[index].byteCount(of: part))
         try bytes.withUnsafeMutableBytes { try reader.read(part, ofTensor: index, at: 0, into: $0) }
@@ -153,18 +154,7 @@ import Testing
     }
 }
 
-/// A generator with a seed, so that a failure can be repeated.
-private struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededGenerator {
     /// Roughly normal: the sum of twelve uniform numbers.
     mutating func nextGaussian() -> Float {
         (0..<12).reduce(Float(-6)) { sum, _ in sum + Float.random(in: 0..<1, using: &self) }

@@ -1,5 +1,6 @@
 import Quantization
 import Tensors
+import TestSupport
 import Testing
 
 extension KernelTests {
@@ -18,7 +19,7 @@ extension KernelTests {
 
         #if !(os(macOS) && arch(x86_64))
         @Test func halfPrecisionLikeTheProcessor() {
-            var random = SplitMix(seed: 6)
+            var random = SeededGenerator(seed: 6)
             let values = (0..<100_000).map { _ in Float(bitPattern: UInt32.random(in: 0...UInt32.max, using: &random)) }
             KernelTests.withEachInstructionSet { set in
                 let encoded = encode(values, as: .f16)
@@ -34,7 +35,7 @@ extension KernelTests {
 
         @Test(arguments: [DType.f16, .bf16, .f8e4m3, .f8e5m2, .f32, .f64])
         func roundIsEncodeThenDecode(dtype: DType) {
-            var random = SplitMix(seed: 7)
+            var random = SeededGenerator(seed: 7)
             let values = random.values(1001, sigma: 3) + [.nan, .infinity, -.infinity, .leastNonzeroMagnitude, -0.0]
             KernelTests.withEachInstructionSet { set in
                 var rounded = values
@@ -45,7 +46,7 @@ extension KernelTests {
 
         @Test(arguments: [DType.f16, .bf16, .f8e4m3, .f8e5m2])
         func doublesRoundOnce(dtype: DType) {
-            var random = SplitMix(seed: 11)
+            var random = SeededGenerator(seed: 11)
             // Just beside the middle of two neighbours: rounding to float32 first would lose on which side.
             let narrow = decode(dtype, encode(random.values(500, sigma: 2), as: dtype)).filter { $0 > 0.1 }
             // Finite codes in ascending order, with the subnormal ones.

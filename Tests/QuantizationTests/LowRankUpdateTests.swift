@@ -1,4 +1,5 @@
 import Quantization
+import TestSupport
 import Testing
 
 extension KernelTests {
@@ -10,7 +11,7 @@ extension KernelTests {
             (3, 128), (300, 130), (256, 64),
         ])
         func rangesOfAnUpdate(rank: Int, columns: Int) {
-            var random = SplitMix(seed: UInt64(rank * 1000 + columns))
+            var random = SeededGenerator(seed: UInt64(rank * 1000 + columns))
             let rows = 15
             let left = random.values(rows * rank, sigma: 0.1)
             let right = random.values(rank * columns, sigma: 0.1)
@@ -45,7 +46,7 @@ extension KernelTests {
         /// Any number of rows, as tiles of several heights make it up.
         @Test func numbersOfRows() {
             let (rank, columns) = (7, 80)
-            var random = SplitMix(seed: 12)
+            var random = SeededGenerator(seed: 12)
             let left = random.values(40 * rank, sigma: 1)
             let right = random.values(rank * columns, sigma: 1)
             let update = LowRankUpdate(
@@ -66,7 +67,7 @@ extension KernelTests {
         @Test(arguments: [(1, 3, 5), (4, 7, 70), (16, 2, 64), (0, 3, 9)])
         func stacksOfMatrices(rank: Int, rows: Int, columns: Int) {
             let (blocks, size) = (4, rows * columns)
-            var random = SplitMix(seed: UInt64(rank + columns))
+            var random = SeededGenerator(seed: UInt64(rank + columns))
             let left = random.values(blocks * rows * rank, sigma: 1)
             let right = random.values(blocks * rank * columns, sigma: 1)
             let before = random.values(blocks * size, sigma: 1)
@@ -96,7 +97,7 @@ extension KernelTests {
         /// a · b + c is rounded once: subnormals, cancellation, overflow, sums next to the middle of two values.
         @Test func multiplyAddsAreFused() {
             let ulp = Float.ulpOfOne
-            var random = SplitMix(seed: 5)
+            var random = SeededGenerator(seed: 5)
             // Factors whose product lies a little beside a power of two, and addends that this is half an ulp of.
             var factors: [Float] = [
                 0, -0.0, 1, -1, 1 + ulp, 1 - ulp / 2, -1 - ulp, 3, 0x1p-12 * (1 + ulp), 0x1p-12 * (1 - ulp),
@@ -133,7 +134,7 @@ extension KernelTests {
         }
 
         /// A value with few bits set, for which exact ties and near ties are common.
-        private func sparse(exponent: ClosedRange<Int>, using random: inout SplitMix) -> Float {
+        private func sparse(exponent: ClosedRange<Int>, using random: inout SeededGenerator) -> Float {
             let bits = (0..<3).reduce(UInt32(0)) { bits, _ in bits | 1 << UInt32.random(in: 0..<23, using: &random) }
             let significand = Float(
                 bitPattern: Float(1).bitPattern | (Bool.random(using: &random) ? bits : 0x7FFFFF ^ bits))

@@ -1,5 +1,6 @@
 import Quantization
 import Tensors
+import TestSupport
 import Testing
 
 extension KernelTests {
@@ -9,7 +10,7 @@ extension KernelTests {
 
         @Test(arguments: QuantType.allCases, [0.0, -0.0] as [Float])
         func zeroUpdateKeepsEveryCode(quantType: QuantType, zero: Float) {
-            var random = SplitMix(seed: 1)
+            var random = SeededGenerator(seed: 1)
             for count in [1, 31, 64, 129, 4096] {
                 let codes = random.bytes((count + 1) / 2)
                 let scales = (0..<(count + 63) / 64).map { _ in Float.random(in: -0.1...0.3, using: &random) }
@@ -26,7 +27,7 @@ extension KernelTests {
 
         @Test(arguments: QuantType.allCases)
         func blocksWithoutScaleKeepTheirCodes(quantType: QuantType) {
-            var random = SplitMix(seed: 2)
+            var random = SeededGenerator(seed: 2)
             let codes = random.bytes(64)
             let update = random.values(128, sigma: 1)
             for rule in Self.rules {
@@ -52,7 +53,7 @@ extension KernelTests {
         }
 
         @Test func maybeInPlace() {
-            var random = SplitMix(seed: 3)
+            var random = SeededGenerator(seed: 3)
             let codes = random.bytes(50)
             let scales = random.values(2, sigma: 1)
             let update = random.values(100, sigma: 1)

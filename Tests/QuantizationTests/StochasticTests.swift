@@ -1,5 +1,6 @@
 import Quantization
 import Tensors
+import TestSupport
 import Testing
 
 extension KernelTests {
@@ -7,7 +8,7 @@ extension KernelTests {
     @Suite struct Stochastic {
         @Test(arguments: QuantType.allCases)
         func unbiased(quantType: QuantType) {
-            var random = SplitMix(seed: 5)
+            var random = SeededGenerator(seed: 5)
             let values = random.values(63, sigma: 0.3).map { min(max($0, -1), 1) } + [1]
             let levels = quantType.levels
             let trials = 4000
@@ -69,7 +70,7 @@ extension KernelTests {
         }
 
         @Test func everyKeyAndIndexBitMatters() {
-            var random = SplitMix(seed: 8)
+            var random = SeededGenerator(seed: 8)
             var flipped = [Int](repeating: 0, count: 128)
             let trials = 2000
             for _ in 0..<trials {
@@ -103,7 +104,7 @@ extension KernelTests {
 
         @Test(arguments: QuantType.allCases)
         func chunksDoNotShow(quantType: QuantType) {
-            var random = SplitMix(seed: 9)
+            var random = SeededGenerator(seed: 9)
             let values = random.values(64 * 20 + 13, sigma: 0.02)
             let scales = absmax(values, blocksize: 64)
             let rule = RoundingRule.stochastic(StochasticKey(seed: 1, tensorName: "weight"))

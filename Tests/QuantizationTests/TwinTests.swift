@@ -1,6 +1,7 @@
 import Quantization
 import Reports
 import Tensors
+import TestSupport
 import Testing
 
 extension KernelTests {
@@ -13,7 +14,7 @@ extension KernelTests {
 
         @Test(arguments: QuantType.allCases, BlockQuantization.validBlocksizes)
         func blockQuantization(quantType: QuantType, blocksize: Int) {
-            var random = SplitMix(seed: UInt64(blocksize))
+            var random = SeededGenerator(seed: UInt64(blocksize))
             for count in Self.counts {
                 var values = random.values(count, sigma: 0.02)
                 if count > 20 {
@@ -62,7 +63,7 @@ extension KernelTests {
         /// Division by corrected reciprocals must not show, wherever in the range of float32 it takes place.
         @Test(arguments: QuantType.allCases)
         func mergesOfAnyMagnitude(quantType: QuantType) {
-            var random = SplitMix(seed: 11)
+            var random = SeededGenerator(seed: 11)
             for round in 0..<200 {
                 let codes = random.bytes(128)
                 let scales = (0..<4).map { _ in anyFloat(near: round % 4, &random) }
@@ -84,7 +85,7 @@ extension KernelTests {
         }
 
         /// A float of either sign: about 2^±2, 2^±20 or 2^±70, or any bit pattern.
-        private func anyFloat(near range: Int, _ random: inout SplitMix) -> Float {
+        private func anyFloat(near range: Int, _ random: inout SeededGenerator) -> Float {
             let spread = [2, 20, 70, 0][range]
             guard spread > 0 else { return Float(bitPattern: UInt32.random(in: 0...(.max), using: &random)) }
             let exponent = Float.Exponent(Int.random(in: -spread...spread, using: &random))
@@ -95,7 +96,7 @@ extension KernelTests {
 
         @Test(arguments: [DType.bf16, .f16], [32, 64, 4096])
         func scalesOfStoredElements(dtype: DType, blocksize: Int) {
-            var random = SplitMix(seed: 12)
+            var random = SeededGenerator(seed: 12)
             for count in Self.counts {
                 for stored in [encode(random.values(count, sigma: 0.02), as: dtype), random.bytes(2 * count)] {
                     let twin = Twin.absmax(decode(dtype, stored), blocksize: blocksize)
@@ -114,7 +115,7 @@ extension KernelTests {
         }
 
         @Test func scales() {
-            var random = SplitMix(seed: 4)
+            var random = SeededGenerator(seed: 4)
             for count in [0, 1, 255, 256, 257, 700, 1024] {
                 let values = (0..<count).map { _ in Float.random(in: 0.001...0.2, using: &random) }
                 let offset: Float = count % 2 == 0 ? 0.07 : 0
@@ -144,7 +145,7 @@ extension KernelTests {
 
         @Test(arguments: [0, 1, 7, 8, 9, 1023, 1024, 1025, 3000])
         func errorSums(count: Int) {
-            var random = SplitMix(seed: UInt64(count))
+            var random = SeededGenerator(seed: UInt64(count))
             for spoiled in [false, true] {
                 var base = random.values(count, sigma: 0.02)
                 var update = random.values(count, sigma: 0.001)
@@ -168,7 +169,7 @@ extension KernelTests {
         /// What is decoded on the way gives the sums of what was decoded before.
         @Test(arguments: [(64, 64), (32, 4096), (2048, 128)])
         func errorSumsOfCodes(blocksize: Int, otherBlocksize: Int) {
-            var random = SplitMix(seed: 13)
+            var random = SeededGenerator(seed: 13)
             for count in Self.counts + [3000] {
                 guard count > 0 else { continue }
                 let codes = random.bytes((count + 1) / 2)

@@ -1,5 +1,6 @@
 import Foundation
 import Reports
+import TestSupport
 import Testing
 
 @Suite struct ErrorFiguresTests {
@@ -102,7 +103,7 @@ import Testing
     }
 
     @Test(arguments: 0..<200 as Range<UInt64>) func rangesHoldForRandomTensors(seed: UInt64) throws {
-        var random = SplitMix64(state: seed)
+        var random = SeededGenerator(seed: seed)
         let count = Int(random.next() % 200) + 1
         // Large common factors of few digits make the cosine hit 1 from both sides.
         let base = (0..<count).map { _ in random.uniform() }
@@ -131,18 +132,7 @@ extension Double {
     }
 }
 
-/// A small random number generator with a seed (Steele, Lea, Flood 2014).
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededGenerator {
     /// From −1 to 1.
     mutating func uniform() -> Double { Double(next() >> 11) / Double(1 << 52) - 1 }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Reports
+import TestSupport
 import Testing
 
 @Suite struct NumberTextTests {
@@ -14,7 +15,7 @@ import Testing
     }
 
     @Test func fixedAgreesWithPrintf() {
-        var random = SplitMix64(state: 7)
+        var random = SeededGenerator(seed: 7)
         for _ in 0..<5000 {
             let value = random.uniform() * pow(10, Double(Int(random.next() % 12)) - 4)
             for decimals in 0...5 {

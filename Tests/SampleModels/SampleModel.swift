@@ -2,6 +2,7 @@ import Checkpoints
 import Foundation
 import SystemPackage
 import Tensors
+import TestSupport
 
 /// A model with random contents, in memory: what tests write and compare with.
 package struct SampleModel: Sendable {

@@ -16,6 +16,6 @@ public enum AdapterFiles {
     ///
     /// - Throws: ``CheckpointError``; ``Tensors/FileError``.
     public static func openWeights(_ path: FilePath) throws -> any CheckpointReader {
-        try ModelFiles.openWeights(path)
+        try WeightsCheckpoint(path: path)
     }
 }

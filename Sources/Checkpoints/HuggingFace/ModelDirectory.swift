@@ -35,7 +35,7 @@ public struct ModelDirectory: Sendable {
     private init(weightsAt path: FilePath) throws {
         let isDirectory = FileSystem.kind(of: path) == .directory
         let directory = isDirectory ? path : path.removingLastComponent()
-        let checkpoint = try isDirectory ? ModelDirectory.openWeights(in: path) : ModelFiles.openWeights(path)
+        let checkpoint = try isDirectory ? ModelDirectory.openWeights(in: path) : WeightsCheckpoint(path: path)
         self.path = path
         reader = checkpoint
         container = nil
@@ -106,10 +106,10 @@ public struct ModelDirectory: Sendable {
         return files
     }
 
-    private static func openWeights(in directory: FilePath) throws -> any DirectoryCheckpoint {
+    private static func openWeights(in directory: FilePath) throws -> WeightsCheckpoint {
         let names = try FileSystem.names(in: directory)
         for name in [ModelFiles.weights, ModelFiles.index] where names.contains(name) {
-            return try ModelFiles.openWeights(directory.appending(name))
+            return try WeightsCheckpoint(path: directory.appending(name))
         }
         let candidates = names.filter { $0.hasSuffix(".safetensors") && !$0.hasPrefix(".") }
         if candidates.contains(AdapterFiles.weights) || names.contains(AdapterFiles.configuration) {
@@ -117,11 +117,11 @@ public struct ModelDirectory: Sendable {
                 path: directory, found: "is a PEFT adapter, not a model",
                 wayOut: "give the base model here and attach the adapter with \"attach-adapter\"")
         }
-        if candidates.count == 1 { return try ModelFiles.openWeights(directory.appending(candidates[0])) }
+        if candidates.count == 1 { return try WeightsCheckpoint(path: directory.appending(candidates[0])) }
         // Safetensors first, as transformers does where a directory has both.
         for name in [ModelFiles.pickledWeights, ModelFiles.pickledIndex]
         where candidates.isEmpty && names.contains(name) {
-            return try ModelFiles.openWeights(directory.appending(name))
+            return try WeightsCheckpoint(path: directory.appending(name))
         }
         throw notACheckpoint(directory, names: names, candidates: candidates)
     }
@@ -142,7 +142,7 @@ public struct ModelDirectory: Sendable {
                 path: directory, found: "has \(list(indices)) but not its shards",
                 wayOut: "was the model downloaded completely?")
         }
-        let pickles = names.filter(ModelFiles.isPickle)
+        let pickles = names.filter { WeightsFormat(fileName: $0) == .pyTorch }
         if !pickles.isEmpty {
             return .notACheckpoint(
                 path: directory,
@@ -154,6 +154,17 @@ public struct ModelDirectory: Sendable {
             return .notACheckpoint(
                 path: directory, found: "has GGUF files (\(list(ggufs))) but no safetensors",
                 wayOut: "give the model they were made from")
+        }
+        let nearby = names.filter { name in
+            [ModelFiles.config, AdapterFiles.configuration].contains {
+                FileSystem.kind(of: directory.appending(name).appending($0)) == .file
+            }
+        }
+        if !nearby.isEmpty {
+            return .notACheckpoint(
+                path: directory,
+                found: "has no *.safetensors, but directories with models or adapters: \(list(nearby))",
+                wayOut: "give one of them")
         }
         return .notACheckpoint(
             path: directory, found: names.isEmpty ? "is empty" : "has no *.safetensors (it has \(list(names)))",

@@ -88,14 +88,14 @@ struct ShardIndex {
     }
 
     /// Opens all shards, ordered by name, and checks that they hold what the index says and nothing else.
-    func openShards<File: WeightsFile>(_ open: (FilePath) throws -> File) throws -> [File] {
+    func openShards(_ format: WeightsFormat) throws -> [any WeightsFile] {
         do {
             let names = Set(weightMap.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
             let directory = path.removingLastComponent()
             let paths = names.map { directory.appending(FilePath($0).components) }
             let missing = zip(names, paths).filter { FileSystem.kind(of: $0.1) == nil }.map(\.0)
             guard missing.isEmpty else { throw ShardIndexProblem.missingShards(missing) }
-            let shards = try paths.map(open)
+            let shards = try paths.map(format.open)
             try check(names: names, shards)
             return shards
         } catch let problem as ShardIndexProblem {
@@ -103,7 +103,7 @@ struct ShardIndex {
         }
     }
 
-    private func check(names: [String], _ shards: [some WeightsFile]) throws(ShardIndexProblem) {
+    private func check(names: [String], _ shards: [any WeightsFile]) throws(ShardIndexProblem) {
         var found: [String: String] = [:]
         for (shardName, shard) in zip(names, shards) {
             for entry in shard.contents {

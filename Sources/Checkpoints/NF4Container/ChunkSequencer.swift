@@ -6,7 +6,7 @@ import Tensors
 final class ChunkSequencer: Sendable {
     private struct State {
         var next = 0
-        var end = NF4ContainerFormat.headerSize
+        var end = SealedHeader.byteCount
         var waiting: [Int: (streams: [StoredStream], bytes: HeldBytes)] = [:]
         var streams: [Int: [StoredStream]] = [:]
     }

@@ -5,7 +5,7 @@ extension ContainerIndex {
     /// every byte of every item lies in exactly one chunk, and the streams fill the data region without holes.
     ///
     /// - Parameter dataEnd: Where the data region must end, which is where the index starts.
-    package init(_ bytes: [UInt8], aligned: Bool, dataEnd: Int) throws(NF4ContainerProblem) {
+    package init(_ bytes: [UInt8], aligned: Bool, dataEnd: Int) throws(SealedFileProblem) {
         var cursor = IndexCursor(bytes[...])
         pieceSizeLog2 = Int(try cursor.byte())
         guard NF4ContainerFormat.pieceSizeLog2Range.contains(pieceSizeLog2) else {
@@ -53,7 +53,7 @@ extension ContainerIndex {
         }
     }
 
-    private mutating func readAdapters(_ cursor: inout IndexCursor) throws(NF4ContainerProblem) {
+    private mutating func readAdapters(_ cursor: inout IndexCursor) throws(SealedFileProblem) {
         var nextTensor = adapterRange.lowerBound
         for _ in 0..<(try cursor.count(of: "adapters")) {
             let name = try cursor.string()
@@ -79,7 +79,7 @@ extension ContainerIndex {
         }
     }
 
-    private func checkNames() throws(NF4ContainerProblem) {
+    private func checkNames() throws(SealedFileProblem) {
         try ContainerIndex.checkUnique(items[modelRange].lazy.map(\.name), "tensor")
         try ContainerIndex.checkUnique(items[sideFileRange].lazy.map(\.name), "side file")
         try ContainerIndex.checkUnique(adapters.lazy.map(\.name), "adapter")
@@ -92,7 +92,7 @@ extension ContainerIndex {
         }
     }
 
-    private static func checkUnique(_ names: some Sequence<String>, _ thing: String) throws(NF4ContainerProblem) {
+    private static func checkUnique(_ names: some Sequence<String>, _ thing: String) throws(SealedFileProblem) {
         // Bytes, not characters: two spellings of one character are two names.
         var seen = Set<[UInt8]>()
         for name in names where !seen.insert(Array(name.utf8)).inserted {
@@ -102,7 +102,7 @@ extension ContainerIndex {
 
     // MARK: - Chunks
 
-    private mutating func readChunks(_ cursor: inout IndexCursor) throws(NF4ContainerProblem) {
+    private mutating func readChunks(_ cursor: inout IndexCursor) throws(SealedFileProblem) {
         var nextPiece = [Int](repeating: 0, count: items.count)
         for _ in 0..<(try cursor.count(of: "chunks")) {
             let members = try cursor.chunkItems(itemCount: items.count)
@@ -132,7 +132,7 @@ extension ContainerIndex {
     }
 
     /// Items that share a chunk are of one kind and section, and small.
-    private func checkMembers(_ members: [Int]) throws(NF4ContainerProblem) {
+    private func checkMembers(_ members: [Int]) throws(SealedFileProblem) {
         guard members.count > 1 else { return }
         let kind = ChunkKind(items[members[0]])
         let section = section(of: members[0])
@@ -163,7 +163,7 @@ package func isPlainFileName(_ name: String) -> Bool {
 
 extension IndexCursor {
     /// A name that is given as what it shares with the one before it, and the rest.
-    fileprivate mutating func name(after previous: inout [UInt8]) throws(NF4ContainerProblem) -> String {
+    fileprivate mutating func name(after previous: inout [UInt8]) throws(SealedFileProblem) -> String {
         let shared = try number()
         let rest = try bytes(number())
         guard shared <= previous.count, shared + rest.count <= NF4ContainerFormat.maximumNameSize else {
@@ -176,7 +176,7 @@ extension IndexCursor {
         return name
     }
 
-    fileprivate mutating func dtype() throws(NF4ContainerProblem) -> DType {
+    fileprivate mutating func dtype() throws(SealedFileProblem) -> DType {
         let code = Int(try byte())
         guard code < NF4ContainerFormat.dtypes.count else {
             throw .invalidIndex(reason: "there is no dtype with the number \(code)")
@@ -184,7 +184,7 @@ extension IndexCursor {
         return NF4ContainerFormat.dtypes[code]
     }
 
-    fileprivate mutating func shape() throws(NF4ContainerProblem) -> [Int] {
+    fileprivate mutating func shape() throws(SealedFileProblem) -> [Int] {
         var shape: [Int] = []
         for _ in 0..<(try count(of: "dimensions", limit: NF4ContainerFormat.maximumRank)) { shape.append(try number()) }
         return shape
@@ -193,7 +193,7 @@ extension IndexCursor {
     /// A tensor without its details, and the flags that say which details follow.
     fileprivate mutating func tensor(
         _ name: String
-    ) throws(NF4ContainerProblem) -> (tensor: LogicalTensor, flags: UInt8) {
+    ) throws(SealedFileProblem) -> (tensor: LogicalTensor, flags: UInt8) {
         let code = try byte()
         guard code >= NF4ContainerFormat.quantTypeBase else {
             guard Int(code) < NF4ContainerFormat.dtypes.count else {
@@ -227,7 +227,7 @@ extension IndexCursor {
         return (LogicalTensor(name: name, shape: shape, encoding: .blockQuantized(quantization)), flags)
     }
 
-    private mutating func blocksize(_ name: String) throws(NF4ContainerProblem) -> Int {
+    private mutating func blocksize(_ name: String) throws(SealedFileProblem) -> Int {
         let exponent = Int(try byte())
         guard exponent < 16, BlockQuantization.validBlocksizes.contains(1 << exponent) else {
             throw .invalidIndex(reason: "\"\(name)\" has a blocksize of 2^\(exponent)")
@@ -238,7 +238,7 @@ extension IndexCursor {
     /// The numbers and texts of a quantized tensor that do not compress.
     fileprivate mutating func readDetails(
         of tensor: inout LogicalTensor, flags: UInt8
-    ) throws(NF4ContainerProblem) {
+    ) throws(SealedFileProblem) {
         guard var quantization = tensor.encoding.blockQuantization else { return }
         if quantization.doubleQuantization != nil {
             quantization.doubleQuantization?.offset = Float(bitPattern: try fixed())
@@ -264,7 +264,7 @@ extension IndexCursor {
         tensor.encoding = .blockQuantized(quantization)
     }
 
-    fileprivate mutating func module(tensorCount: Int) throws(NF4ContainerProblem) -> NF4ContainerAdapter.Module {
+    fileprivate mutating func module(tensorCount: Int) throws(SealedFileProblem) -> NF4ContainerAdapter.Module {
         let name = try string()
         let rank = try number()
         let scaling: UInt64 = try fixed()
@@ -286,7 +286,7 @@ extension IndexCursor {
             factors: factors)
     }
 
-    fileprivate mutating func chunkItems(itemCount: Int) throws(NF4ContainerProblem) -> [Int] {
+    fileprivate mutating func chunkItems(itemCount: Int) throws(SealedFileProblem) -> [Int] {
         let count = try count(of: "items of a chunk")
         guard count > 0 else { throw .invalidIndex(reason: "a chunk holds nothing") }
         var items: [Int] = []
@@ -304,7 +304,7 @@ extension IndexCursor {
 
     fileprivate mutating func stream(
         _ part: ContainerChunk.Part, planeWidth: Int
-    ) throws(NF4ContainerProblem) -> StoredStream {
+    ) throws(SealedFileProblem) -> StoredStream {
         let byteCount = part.byteCount
         guard let method = StreamMethod(rawValue: try byte()) else {
             throw .invalidIndex(reason: "a stream is stored in an unknown way")
@@ -313,12 +313,12 @@ extension IndexCursor {
         let isPossible =
             switch method {
             case .stored: storedSize == byteCount
-            case .deflate: byteCount / NF4ContainerFormat.deflateMaximumRatio <= storedSize && storedSize < byteCount
+            case .deflate: byteCount / Zlib.maximumRatio <= storedSize && storedSize < byteCount
             case .deflateByScale:
-                part.part == .codes && byteCount / NF4ContainerFormat.deflateMaximumRatio <= storedSize
+                part.part == .codes && byteCount / Zlib.maximumRatio <= storedSize
                     && storedSize < byteCount
             case .planes:
-                planeWidth > 1 && byteCount / NF4ContainerFormat.deflateMaximumRatio <= storedSize
+                planeWidth > 1 && byteCount / Zlib.maximumRatio <= storedSize
                     && storedSize < byteCount
             }
         guard isPossible else {

@@ -33,7 +33,7 @@ extension ContainerIndex {
     ///
     /// - Returns: Where the data ends, or `nil` when sizes overflow.
     package mutating func placeStreams(aligned: Bool) -> Int? {
-        var end = NF4ContainerFormat.headerSize
+        var end = SealedHeader.byteCount
         for (chunk, stream, startsPart) in streamOrder(aligned: aligned) {
             if aligned, startsPart {
                 guard end <= Int.max - NF4ContainerFormat.alignment else { return nil }

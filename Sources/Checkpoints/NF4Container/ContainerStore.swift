@@ -7,7 +7,7 @@ final class ContainerStore: Sendable {
     private static let cacheLimit = 16 << 20
 
     let file: InputFile
-    let header: NF4ContainerHeader
+    let header: SealedHeader
     let index: ContainerIndex
     private let places: [ItemPlace]
     private struct StreamKey: Hashable, Sendable {
@@ -18,33 +18,20 @@ final class ContainerStore: Sendable {
 
     init(path: FilePath) throws {
         file = try InputFile(path: path)
-        do throws(NF4ContainerProblem) {
-            header = try ContainerStore.readHeader(file)
+        do {
+            header = try SealedHeader(of: file, as: NF4ContainerFormat.sealed)
             index = try ContainerStore.readIndex(file, header)
-        } catch {
-            throw CheckpointError.invalidContainer(file: path, problem: error)
+        } catch let problem as SealedFileProblem {
+            throw CheckpointError.invalidContainer(file: path, problem: .file(problem))
         }
         places = ItemPlace.places(index)
     }
 
-    private static func readHeader(_ file: InputFile) throws(NF4ContainerProblem) -> NF4ContainerHeader {
-        let size = min(file.size, NF4ContainerFormat.headerSize)
-        guard let bytes = try? file.bytes(0..<size) else { throw .notAContainer }
-        return try NF4ContainerHeader(bytes, fileSize: file.size)
-    }
-
-    private static func readIndex(
-        _ file: InputFile, _ header: NF4ContainerHeader
-    ) throws(NF4ContainerProblem) -> ContainerIndex {
-        // The header has been checked: both fit the file, and the size is bounded.
-        let start = Int(header.indexOffset)
-        guard
-            let bytes = DeflatedIndex.read(
-                file, from: start, checksum: header.indexChecksum, size: Int(header.indexSize))
-        else { throw .damagedIndex }
-        let index = try ContainerIndex(bytes, aligned: header.isAligned, dataEnd: start)
+    private static func readIndex(_ file: InputFile, _ header: SealedHeader) throws -> ContainerIndex {
+        let index = try ContainerIndex(
+            header.readIndex(of: file), aligned: header.isAligned, dataEnd: Int(header.indexOffset))
         guard header.hasAdapters == !index.adapters.isEmpty else {
-            throw .invalidIndex(reason: "header and index disagree about adapters")
+            throw SealedFileProblem.invalidIndex(reason: "header and index disagree about adapters")
         }
         return index
     }

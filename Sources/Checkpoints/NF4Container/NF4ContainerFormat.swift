@@ -2,26 +2,23 @@ import Tensors
 
 /// Constants of the NF4 container; formats/nf4-container.md is the specification.
 package enum NF4ContainerFormat {
-    /// Like PNG's: a byte that is no text, the name, and line ends that a transfer as text would change.
-    package static let magic: [UInt8] = [0x89, 0x4E, 0x46, 0x34, 0x0D, 0x0A, 0x1A, 0x0A]
-    package static let version: UInt32 = 1
-    package static let headerSize = 64
+    package static let sealed = SealedFormat(
+        magic: [0x89, 0x4E, 0x46, 0x34, 0x0D, 0x0A, 0x1A, 0x0A], version: 1,
+        knownRequiredFeatures: alignedFeature | adaptersFeature, maximumIndexSize: 16 << 20, statesFileLength: true,
+        article: "an", name: "NF4 container", wayOut: nil)
 
     /// Streams are stored as they are, and the parts of tensors aligned, so that the file can be memory-mapped.
     package static let alignedFeature: UInt32 = 1 << 0
     /// The file holds adapters: a reader that overlooked them would lose the fine-tuning.
     package static let adaptersFeature: UInt32 = 1 << 1
-    package static let knownRequiredFeatures = alignedFeature | adaptersFeature
     package static let alignment = 64
 
     /// 2²⁰: a piece holds a mebibyte of codes (two million weights) or of values.
     package static let standardPieceSizeLog2 = 20
     package static let pieceSizeLog2Range = 16...22
 
-    // Limits that keep memory and time in proportion to the file. Deflate makes nothing larger than 1032 times.
+    // Limits that keep memory and time in proportion to the file.
 
-    package static let deflateMaximumRatio = 1032
-    package static let maximumIndexSize = 16 << 20
     package static let maximumItemCount = 1 << 17
     package static let maximumRank = 64
     /// Bytes of UTF-8. Names are stored as what they do not share with the one before, so a small index could hold
@@ -64,4 +61,9 @@ extension NF4ContainerFormat {
 
     package static let quantTypeBase: UInt8 = 64
     package static let quantTypes: [QuantType] = [.nf4, .fp4]
+}
+
+extension SealedHeader {
+    package var isAligned: Bool { requiredFeatures & NF4ContainerFormat.alignedFeature != 0 }
+    package var hasAdapters: Bool { requiredFeatures & NF4ContainerFormat.adaptersFeature != 0 }
 }

@@ -2,19 +2,8 @@ import Tensors
 
 /// What is wrong with an NF4 container.
 public enum NF4ContainerProblem: Error, Hashable, Sendable {
-    case notAContainer
-    /// The first bytes are a container's after a transfer as text.
-    case transferredAsText
-    case damagedHeader
-    case unsupportedVersion(UInt32)
-    /// Bits of the required features that this version does not know.
-    case unsupportedFeatures([Int])
-    case wrongLength(expected: UInt64, found: Int)
-    /// The header's description of the index cannot be true.
-    case impossibleIndex(reason: String)
-    case damagedIndex
-    /// The index is intact but says something that cannot be.
-    case invalidIndex(reason: String)
+    /// The header or the index.
+    case file(SealedFileProblem)
     case damagedData(NF4ContainerDamage)
 }
 
@@ -43,10 +32,8 @@ public struct NF4ContainerDamage: Error, Hashable, Sendable {
 
 extension NF4ContainerDamage: CustomStringConvertible {
     public var description: String {
-        let shown = names.prefix(3).map { "\"\($0)\"" }.joined(separator: ", ")
-        let more = names.count > 3 ? " and \(names.count - 3) more" : ""
         let which =
-            kind == .provenance ? kind.rawValue : "\(kind.rawValue)\(names.count > 1 ? "s" : "") \(shown)\(more)"
+            kind == .provenance ? kind.rawValue : "\(kind.rawValue)\(names.count > 1 ? "s" : "") \(nameList(names))"
         let place = part == .values ? "piece \(piece)" : "\(part.rawValue), piece \(piece)"
         return "\(which): \(place): \(reason.rawValue)"
     }
@@ -55,32 +42,8 @@ extension NF4ContainerDamage: CustomStringConvertible {
 extension NF4ContainerProblem: CustomStringConvertible {
     public var description: String {
         switch self {
-        case .notAContainer: "is no NF4 container"
-        case .transferredAsText:
-            "is an NF4 container whose line ends were changed; transfer it again as a binary file"
-        case .damagedHeader: "the header is damaged (its checksum is wrong)"
-        case .unsupportedVersion(let version):
-            "is an NF4 container of format version \(version), and this program reads version \(NF4ContainerFormat.version); use a newer one"
-        case .unsupportedFeatures(let bits):
-            FileProblemText.unknownFeatures(bits)
-        case .wrongLength(let expected, let found): FileProblemText.wrongLength(expected: expected, found: found)
-        case .impossibleIndex(let reason): "the header is wrong about the index: \(reason)"
-        case .damagedIndex: "the index is damaged (its checksum is wrong, or it does not decompress)"
-        case .invalidIndex(let reason): "the index is invalid: \(reason)"
+        case .file(let problem): problem.description(of: NF4ContainerFormat.sealed)
         case .damagedData(let damage): damage.description
         }
-    }
-}
-
-/// What formats of our own say of their files alike.
-enum FileProblemText {
-    static func unknownFeatures(_ bits: [Int]) -> String {
-        "needs features that this program does not know (numbers \(bits.map(String.init).joined(separator: ", "))); use a newer one"
-    }
-
-    static func wrongLength(expected: UInt64, found: Int) -> String {
-        UInt64(found) < expected
-            ? "is cut off: \(found) of \(expected) bytes are there; copy or download it again"
-            : "has \(found) bytes and should have \(expected); copy or download it again"
     }
 }

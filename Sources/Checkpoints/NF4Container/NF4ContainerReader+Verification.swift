@@ -64,7 +64,7 @@ extension NF4ContainerReader {
     public var sizes: NF4ContainerSizes {
         var sizes = NF4ContainerSizes()
         sizes.fileSize = store.file.size
-        sizes.indexSize = NF4ContainerFormat.headerSize + Int(store.header.indexStoredSize)
+        sizes.indexSize = SealedHeader.byteCount + Int(store.header.indexStoredSize)
         for chunk in store.index.chunks {
             let stored = chunk.streams.reduce(0) { $0 + $1.storedSize }
             switch store.index.section(of: chunk.items[0]) {

@@ -36,7 +36,7 @@ public struct NF4ContainerReader: CheckpointReader {
 
     /// Whether a file starts like a container, so that a reader can be chosen by content, not by suffix.
     public static func recognizes(_ firstBytes: some Collection<UInt8>) -> Bool {
-        firstBytes.starts(with: NF4ContainerFormat.magic)
+        NF4ContainerFormat.sealed.recognizes(firstBytes)
     }
 
     public func read(
@@ -76,7 +76,7 @@ public struct NF4ContainerReader: CheckpointReader {
             return try JSONValue(parsing: bytes, maximumDepth: 64)
         } catch {
             throw CheckpointError.invalidContainer(
-                file: store.file.path, problem: .invalidIndex(reason: "the provenance is no JSON: \(error)"))
+                file: store.file.path, problem: .file(.invalidIndex(reason: "the provenance is no JSON: \(error)")))
         }
     }
 }

@@ -277,22 +277,14 @@ public final class NF4ContainerWriter: CheckpointWriter {
     }
 
     private func writeIndex(_ index: ContainerIndex, at offset: Int) throws {
-        let bytes = index.encoded()
-        guard bytes.count <= NF4ContainerFormat.maximumIndexSize,
-            let stored = bytes.withUnsafeBytes({ Zlib.deflate($0) })
-        else {
+        var header = SealedHeader(NF4ContainerFormat.sealed)
+        if compression == .none { header.requiredFeatures |= NF4ContainerFormat.alignedFeature }
+        if !index.adapters.isEmpty { header.requiredFeatures |= NF4ContainerFormat.adaptersFeature }
+        guard let stored = header.place(index.encoded(), at: offset, as: NF4ContainerFormat.sealed) else {
             throw CheckpointError.unwritable(
                 reason: "the index of \(index.items.count) tensors is larger than a container can hold")
         }
-        var header = NF4ContainerHeader()
-        if compression == .none { header.requiredFeatures |= NF4ContainerFormat.alignedFeature }
-        if !index.adapters.isEmpty { header.requiredFeatures |= NF4ContainerFormat.adaptersFeature }
-        header.indexChecksum = Zlib.crc32(stored)
-        header.indexOffset = UInt64(offset)
-        header.indexStoredSize = UInt64(stored.count)
-        header.indexSize = UInt64(bytes.count)
-        header.fileLength = UInt64(offset + stored.count)
         try file.write(stored, at: offset)
-        try file.write(header.encoded(), at: 0)
+        try file.write(header.encoded(as: NF4ContainerFormat.sealed), at: 0)
     }
 }

@@ -150,18 +150,13 @@ final class PatchBuilder: Sendable {
 
     private func write(_ index: PatchIndex) throws {
         let bytes = index.encoded()
-        guard bytes.count <= PatchFormat.maximumIndexSize, let stored = bytes.withUnsafeBytes({ Zlib.deflate($0) })
-        else {
+        var header = SealedHeader(PatchFormat.sealed)
+        let offset = index.chunks.reduce(SealedHeader.byteCount) { $0 + $1.storedSize }
+        guard let stored = header.place(bytes, at: offset, as: PatchFormat.sealed) else {
             throw CheckpointError.unwritable(
                 reason: "the headers and changed side files take \(bytes.count) bytes, more than a patch can hold")
         }
-        var header = PatchHeader()
-        header.indexChecksum = Zlib.crc32(stored)
-        header.indexOffset = UInt64(
-            index.chunks.reduce(PatchFormat.headerSize) { $0 + $1.storedSize })
-        header.indexStoredSize = UInt64(stored.count)
-        header.indexSize = UInt64(bytes.count)
-        try file.write(stored, at: Int(header.indexOffset))
-        try file.write(header.encoded(), at: 0)
+        try file.write(stored, at: offset)
+        try file.write(header.encoded(as: PatchFormat.sealed), at: 0)
     }
 }

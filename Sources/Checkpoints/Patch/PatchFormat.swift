@@ -2,20 +2,15 @@ import Tensors
 
 /// Constants of patches; formats/patch.md is the specification.
 package enum PatchFormat {
-    /// Like PNG's: a byte that is no text, the name, and line ends that a transfer as text would change.
-    package static let magic: [UInt8] = [0x89, 0x51, 0x50, 0x54, 0x0D, 0x0A, 0x1A, 0x0A]
-    package static let version: UInt32 = 1
-    package static let headerSize = 64
-    package static let knownRequiredFeatures: UInt32 = 0
+    package static let sealed = SealedFormat(
+        magic: [0x89, 0x51, 0x50, 0x54, 0x0D, 0x0A, 0x1A, 0x0A], version: 1, knownRequiredFeatures: 0,
+        maximumIndexSize: 256 << 20, statesFileLength: false, article: "a", name: "patch",
+        wayOut: "qconv patch create makes one")
 
     /// Bytes of a tensor that are coded together. The digests of checkpoints depend on it.
     package static let standardPieceSizeLog2 = 20
     package static let pieceSizeLog2Range = 16...22
 
-    // Limits that keep memory and time in proportion to the file. Deflate makes nothing larger than 1032 times.
-
-    package static let deflateMaximumRatio = 1032
-    package static let maximumIndexSize = 256 << 20
     /// Side files are held in memory whole.
     package static let maximumSideFileSize = 64 << 20
 }

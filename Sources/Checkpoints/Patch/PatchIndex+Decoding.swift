@@ -5,19 +5,14 @@ extension PatchIndex {
     /// the file, and the streams fill the data region without holes.
     ///
     /// - Parameter dataEnd: Where the data region must end, which is where the index starts.
-    package init(_ bytes: [UInt8], dataEnd: Int) throws(PatchProblem) {
-        do throws(NF4ContainerProblem) {
-            var cursor = IndexCursor(bytes[...])
-            self = try PatchIndex.read(&cursor)
-            guard cursor.isAtEnd else { throw .invalidIndex(reason: "it goes on after its end") }
-        } catch {
-            if case .invalidIndex(let reason) = error { throw .invalidIndex(reason: reason) }
-            throw .invalidIndex(reason: "\(error)")
-        }
+    package init(_ bytes: [UInt8], dataEnd: Int) throws(SealedFileProblem) {
+        var cursor = IndexCursor(bytes[...])
+        self = try PatchIndex.read(&cursor)
+        guard cursor.isAtEnd else { throw .invalidIndex(reason: "it goes on after its end") }
         try placeStreams(dataEnd: dataEnd)
     }
 
-    private static func read(_ cursor: inout IndexCursor) throws(NF4ContainerProblem) -> PatchIndex {
+    private static func read(_ cursor: inout IndexCursor) throws(SealedFileProblem) -> PatchIndex {
         let pieceSizeLog2 = Int(try cursor.byte())
         guard PatchFormat.pieceSizeLog2Range.contains(pieceSizeLog2) else {
             throw .invalidIndex(reason: "pieces of 2^\(pieceSizeLog2) bytes are outside what the format allows")
@@ -51,7 +46,7 @@ extension PatchIndex {
 
     private static func tree(
         _ cursor: inout IndexCursor, headersOf twins: [PatchTree.File]
-    ) throws(NF4ContainerProblem) -> PatchTree {
+    ) throws(SealedFileProblem) -> PatchTree {
         var tree = PatchTree()
         var names: Set<String> = []
         for _ in 0..<(try cursor.count(of: "files of weights")) {
@@ -77,7 +72,7 @@ extension PatchIndex {
         return tree
     }
 
-    private static func checkNames(_ names: [String]) throws(NF4ContainerProblem) {
+    private static func checkNames(_ names: [String]) throws(SealedFileProblem) {
         var seen: Set<String> = []
         for name in names {
             guard isPlainFileName(name), seen.insert(name).inserted else {
@@ -86,8 +81,8 @@ extension PatchIndex {
         }
     }
 
-    private mutating func placeStreams(dataEnd: Int) throws(PatchProblem) {
-        var position = PatchFormat.headerSize
+    private mutating func placeStreams(dataEnd: Int) throws(SealedFileProblem) {
+        var position = SealedHeader.byteCount
         for number in chunks.indices {
             chunks[number].offset = position
             let (end, overflow) = position.addingReportingOverflow(chunks[number].storedSize)
@@ -101,7 +96,7 @@ extension PatchIndex {
 }
 
 extension IndexCursor {
-    fileprivate mutating func sideFile() throws(NF4ContainerProblem) -> PatchSideFile {
+    fileprivate mutating func sideFile() throws(SealedFileProblem) -> PatchSideFile {
         let name = try string()
         switch try byte() {
         case SideFileState.takenOver:
@@ -127,7 +122,7 @@ extension IndexCursor {
 
     fileprivate mutating func chunk(
         memberCount: Int, presence: PatchPresence
-    ) throws(NF4ContainerProblem) -> PatchIndex.Chunk {
+    ) throws(SealedFileProblem) -> PatchIndex.Chunk {
         var base: [UInt32] = []
         var target: [UInt32] = []
         for _ in 0..<memberCount {

@@ -22,16 +22,17 @@ public struct PatchReader: Sendable {
     public init(path: FilePath) throws {
         self.path = path
         file = try InputFile(path: path)
-        do throws(PatchProblem) {
-            index = try PatchReader.readIndex(file)
-        } catch {
-            throw CheckpointError.invalidPatch(file: path, problem: error)
+        do {
+            let header = try SealedHeader(of: file, as: PatchFormat.sealed)
+            index = try PatchIndex(header.readIndex(of: file), dataEnd: Int(header.indexOffset))
+        } catch let problem as SealedFileProblem {
+            throw CheckpointError.invalidPatch(file: path, problem: .file(problem))
         }
     }
 
     /// Whether a file starts like a patch.
     public static func recognizes(_ firstBytes: some Collection<UInt8>) -> Bool {
-        firstBytes.starts(with: PatchFormat.magic)
+        PatchFormat.sealed.recognizes(firstBytes)
     }
 
     /// Whether a patch stands at a path.
@@ -40,19 +41,7 @@ public struct PatchReader: Sendable {
     public static func stands(at path: FilePath) throws -> Bool {
         guard FileSystem.kind(of: path) != .directory else { return false }
         let file = try InputFile(path: path)
-        return recognizes(try file.bytes(0..<min(file.size, PatchFormat.magic.count)))
-    }
-
-    private static func readIndex(_ file: InputFile) throws(PatchProblem) -> PatchIndex {
-        guard let head = try? file.bytes(0..<min(file.size, PatchFormat.headerSize)) else { throw .notAPatch }
-        let header = try PatchHeader(head, fileSize: file.size)
-        // The header has been checked: both fit the file, and the size is bounded.
-        let start = Int(header.indexOffset)
-        guard
-            let bytes = DeflatedIndex.read(
-                file, from: start, checksum: header.indexChecksum, size: Int(header.indexSize))
-        else { throw .damagedIndex }
-        return try PatchIndex(bytes, dataEnd: start)
+        return recognizes(try file.bytes(0..<min(file.size, SealedHeader.byteCount)))
     }
 
     /// Turns the bytes of a chunk on one side into those on the other.

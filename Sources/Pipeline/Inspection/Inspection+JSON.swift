@@ -19,9 +19,10 @@ extension Inspection {
                             adapter.modules.map {
                                 [
                                     "module": .string($0.name), "rank": .int($0.matrixRank), "alpha": .double($0.alpha),
-                                    "scaling": .double($0.scaling),
+                                    "scaling": .double($0.scaling), "extras": .array($0.extras.map { .string($0) }),
                                 ]
                             }),
+                        "replaced": .array(adapter.changes.compactMap(\.replacementJSON)),
                     ]
                 }),
         ]

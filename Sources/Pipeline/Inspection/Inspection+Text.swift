@@ -25,8 +25,10 @@ extension Inspection {
         if !sideFiles.isEmpty { lines.append("side files: " + sideFiles.joined(separator: ", ")) }
         for adapter in adapters {
             lines.append("adapter \(adapter.name), weight \(NumberText.significant(adapter.weight, digits: 4)):")
+            lines += adapter.changes.compactMap(\.replacementText).map { "  \($0)" }
             lines += adapter.modules.map {
                 "  \($0.name)  r \($0.matrixRank)  alpha \(NumberText.significant($0.alpha, digits: 4))  scaling \(NumberText.significant($0.scaling, digits: 4))"
+                    + $0.extras.map { "  \($0)" }.joined()
             }
         }
         if let spec = provenance?["spec"] {

@@ -21,11 +21,19 @@ public struct Inspection: Sendable {
     /// A container's own account of its size.
     public let containerSizes: NF4ContainerSizes?
 
-    /// An adapter's modules and what they are multiplied with.
+    /// An adapter: its modules and what they are multiplied with, and what it replaces.
     public struct AdapterFacts: Sendable {
         public let name: String
         public let weight: Double
         public let modules: [LoRAModule]
+        public let changes: [AdapterChange]
+
+        init(name: String, weight: Double, _ adapter: LoRAAdapter) {
+            self.name = name
+            self.weight = weight
+            modules = adapter.modules
+            changes = adapter.changes
+        }
     }
 
     /// Opens whatever stands at a path.
@@ -38,7 +46,7 @@ public struct Inspection: Sendable {
             tensors = adapter.weights.tensors
             metadata = adapter.weights.metadata
             sideFiles = []
-            adapters = [AdapterFacts(name: path.string, weight: 1, modules: adapter.modules)]
+            adapters = [AdapterFacts(name: path.string, weight: 1, adapter)]
             fileBytes = try Inspection.size(of: adapter.weights.files)
             provenance = nil
             containerSizes = nil
@@ -50,12 +58,13 @@ public struct Inspection: Sendable {
         tensors = model.reader.tensors
         metadata = model.reader.metadata
         sideFiles = model.sideFileNames
-        adapters = try (model.container?.adapters ?? []).indices.map { index in
-            guard let container = model.container else { return AdapterFacts(name: "", weight: 1, modules: []) }
-            let adapter = try LoRAAdapter(inside: container, adapter: index)
-            let stored = container.adapters[index]
-            return AdapterFacts(name: stored.name, weight: stored.weight, modules: adapter.modules)
-        }
+        adapters =
+            try model.container.map { container in
+                try container.adapters.enumerated().map { index, stored in
+                    try AdapterFacts(
+                        name: stored.name, weight: stored.weight, LoRAAdapter(inside: container, adapter: index))
+                }
+            } ?? []
         fileBytes = try Inspection.size(of: model.reader.files)
         provenance = try model.container?.provenance()
         containerSizes = model.container?.sizes

@@ -52,15 +52,7 @@ extension PipelinePlan {
                         "effective_scaling": .double(placement.scaling * attached.weight),
                     ]
                 }),
-            "replaced": .array(
-                attached.adapter.changes.compactMap { change in
-                    switch change.kind {
-                    case .lowRank, .bias: nil
-                    case .replacement: ["tensor": .string(change.tensorName)]
-                    case .rows(_, let rows):
-                        ["tensor": .string(change.tensorName), "rows": .array(rows.map { .int($0) })]
-                    }
-                }),
+            "replaced": .array(attached.adapter.changes.compactMap(\.replacementJSON)),
         ]
     }
 
@@ -96,16 +88,10 @@ extension PipelinePlan {
             var lines = [
                 "", "adapter \(attached.pathInSpec): \(modules.count) of \(modules.count) modules matched",
             ]
-            lines += attached.adapter.changes.compactMap { change in
-                switch change.kind {
-                case .lowRank, .bias: nil
-                case .replacement: "  \(change.tensorName)  replaced"
-                case .rows(_, let rows): "  \(change.tensorName)  \(rows.count) rows replaced"
-                }
-            }
+            lines += attached.adapter.changes.compactMap(\.replacementText).map { "  \($0)" }
             lines += zip(modules, attached.placements).map { module, placement in
                 "  \(module.name)  r \(placement.rank)  scaling \(NumberText.significant(placement.scaling * attached.weight, digits: 4))"
-                    + (module.hasMagnitude ? "  DoRA" : "")
+                    + module.extras.map { "  \($0)" }.joined()
             }
             return lines
         }

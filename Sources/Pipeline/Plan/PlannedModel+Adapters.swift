@@ -19,12 +19,19 @@ extension PlannedModel {
     ) throws {
         try PlannedModel.checkWeight(weight, of: adapter, place: place)
         try replicateLayers(adapter.configuration.layerReplication)
-        if let vocabularySize { try resizeVocabulary(to: vocabularySize, for: adapter, place: place) }
         let tied = try tiedHead(for: adapter, place: place)
-        let unties = tied.map { adapter.unties(embedding: tensors[$0.embedding].tensor.name) } ?? false
-        if let tied, unties { appendHead(adapter.headName, like: tied.embedding) }
-        let names = try adapter.nameFit(to: tensors.map(\.tensor.name), rename: rename)
+        let names = try adapter.nameFit(
+            to: tensors.map(\.tensor.name), rename: rename, headIsTied: tied != nil)
+        if let vocabularySize { try resizeVocabulary(to: vocabularySize, for: adapter, names, place: place) }
+        let embedding = tied.map { tensors[$0.embedding].tensor.name }
+        let unties = embedding.map { adapter.unties(embedding: names.adapterName(of: $0)) } ?? false
+        if let tied, let embedding, unties {
+            appendHead(adapter.headName(besides: embedding, names), like: tied.embedding)
+        }
         noteNames(of: adapter, names, path: path)
+        if adapters.contains(where: { $0.pathInSpec == path && $0.adapter.files == adapter.files }) {
+            warnings.append("\(place): adapter \(path) is attached already, and its update counts again")
+        }
         let matches = try adapter.match(
             to: names.renamed(tensors.map(\.tensor)), orientation: WeightOrientation(config: input.config),
             tiedHead: unties ? nil : tied)
@@ -98,7 +105,9 @@ extension PlannedModel {
     }
 
     /// Gives the embeddings and the head that the adapter does not have as a whole the rows it was trained with.
-    private mutating func resizeVocabulary(to size: Int, for adapter: LoRAAdapter, place: String) throws(PlanError) {
+    private mutating func resizeVocabulary(
+        to size: Int, for adapter: LoRAAdapter, _ names: AdapterNameFit, place: String
+    ) throws(PlanError) {
         var replaced: Set<String> = []
         for case (let name, .replacement(let tensor, _)) in adapter.changes.map({ ($0.tensorName, $0.kind) }) {
             let rows = adapter.weights.tensors[tensor].shape.first ?? 0
@@ -112,7 +121,9 @@ extension PlannedModel {
         }
         for index in tensors.indices {
             let tensor = tensors[index].tensor
-            guard TokenMatrix(tensor) != nil, !replaced.contains(tensor.name), tensor.shape[0] != size else { continue }
+            guard TokenMatrix(tensor) != nil, !replaced.contains(names.adapterName(of: tensor.name)),
+                tensor.shape[0] != size
+            else { continue }
             guard case .dense(let dtype) = tensor.encoding, [.bf16, .f16, .f32].contains(dtype) else {
                 throw PlanError(
                     place: place, problem: "cannot resize \"\(tensor.name)\", which is \(tensor.encoding.label)",

@@ -17,8 +17,8 @@ public struct SpecObject: Sendable {
         guard let members = value.object else {
             throw SpecError(place: place, problem: "must be an object, not \(value.kind)")
         }
-        let names = keys.map(\.name)
-        for name in members.keys where !names.contains(name) && !extraKeys.contains(name) {
+        let names = extraKeys + keys.map(\.name)
+        for name in members.keys where !names.contains(name) {
             let hint = closestMatch(to: name, among: names).map { "did you mean \"\($0)\"? " } ?? ""
             throw SpecError(
                 place: place, problem: "unknown key \"\(name)\"",

@@ -1,10 +1,10 @@
 import Tensors
 
 /// The dtypes that a step can make dense weights in, as specs name them.
-enum DenseDType: String, CaseIterable, Sendable {
+public enum DenseDType: String, CaseIterable, Sendable {
     case bf16, f16, f32
 
-    var dtype: DType {
+    public var dtype: DType {
         switch self {
         case .bf16: .bf16
         case .f16: .f16

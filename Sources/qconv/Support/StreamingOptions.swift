@@ -13,6 +13,11 @@ struct StreamingOptions: ParsableArguments {
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads must be from 1 to 1024.")
         }
+        do throws(CheckpointError) {
+            _ = try ByteSize(parsing: memory)
+        } catch {
+            throw ValidationError("--memory: \(error).")
+        }
     }
 
     /// The budget of memory in bytes.

@@ -195,6 +195,8 @@ def main():
     for dtype in ["bf16", "f16", "f32"]:
         add(f"saved-head-{dtype}", "own-head", ["saved-head"], dtype)
     add("saved-head-nf4", "nf4-own-head", ["saved-head"])
+    save_adapter("saved-projection", "own-head", 25, modules_to_save=["down_proj"])
+    add("saved-projection-bf16", "own-head", ["saved-projection"], "bf16")
     for saved in [["lm_head"], ["embed_tokens"], ["embed_tokens", "lm_head"]]:
         name = "tied-saved-" + "-and-".join({"lm_head": "head", "embed_tokens": "embedding"}[module] for module in saved)
         save_adapter(name, "tied", 23, modules_to_save=saved)
@@ -237,6 +239,17 @@ def main():
     for name, size in [("grown", 43), ("shrunk", 37), ("saved-grown", 43), ("embedding-grown", 43)]:
         add(f"{name}-bf16", "own-head", [name], "bf16", size)
     save_adapter("tokens-grown", "own-head", 56, vocabulary=43, save_embedding_layers=True, trainable_token_indices=[1, 41])
+    save_adapter(
+        "dora-grown",
+        "own-head",
+        58,
+        vocabulary=43,
+        save_embedding_layers=True,
+        use_dora=True,
+        target_modules=["q_proj", "embed_tokens", "lm_head"],
+    )
+    for dtype in ["bf16", "f32"]:
+        add(f"dora-grown-{dtype}", "own-head", ["dora-grown"], dtype, 43)
     add("tokens-grown-bf16", "own-head", ["tokens-grown"], "bf16", 43)
     add("tied-grown-bf16", "tied", ["tied-grown"], "bf16", 43)
     add("grown-nf4", "nf4-own-head", ["grown"], None, 43)

@@ -8,25 +8,25 @@ struct IndexCursor {
     /// Bytes that are left: a bound for every count that an index may state.
     var remaining: Int { rest.count }
 
-    mutating func byte() throws(NF4ContainerProblem) -> UInt8 {
+    mutating func byte() throws(SealedFileProblem) -> UInt8 {
         guard let byte = rest.popFirst() else { throw .invalidIndex(reason: "it ends too early") }
         return byte
     }
 
-    mutating func bytes(_ count: Int) throws(NF4ContainerProblem) -> ArraySlice<UInt8> {
+    mutating func bytes(_ count: Int) throws(SealedFileProblem) -> ArraySlice<UInt8> {
         guard count >= 0, count <= rest.count else { throw .invalidIndex(reason: "it ends too early") }
         defer { rest = rest.dropFirst(count) }
         return rest.prefix(count)
     }
 
-    mutating func fixed<Value: FixedWidthInteger>() throws(NF4ContainerProblem) -> Value {
+    mutating func fixed<Value: FixedWidthInteger>() throws(SealedFileProblem) -> Value {
         try bytes(Value.bitWidth / 8).reversed().reduce(0) { $0 << 8 | Value($1) }
     }
 
     static let longestNumber = 9
 
     /// An unsigned number in groups of 7 bits, lowest first, each byte but the last with its top bit set (LEB128).
-    mutating func number() throws(NF4ContainerProblem) -> Int {
+    mutating func number() throws(SealedFileProblem) -> Int {
         var value: UInt64 = 0
         for shift in stride(from: 0, to: 63, by: 7) {
             let byte = try byte()
@@ -41,13 +41,13 @@ struct IndexCursor {
     }
 
     /// A number of things of which each takes at least a byte.
-    mutating func count(of things: String, limit: Int = .max) throws(NF4ContainerProblem) -> Int {
+    mutating func count(of things: String, limit: Int = .max) throws(SealedFileProblem) -> Int {
         let count = try number()
         guard count <= min(limit, remaining) else { throw .invalidIndex(reason: "\(count) \(things) are too many") }
         return count
     }
 
-    mutating func string() throws(NF4ContainerProblem) -> String {
+    mutating func string() throws(SealedFileProblem) -> String {
         let bytes = try bytes(number())
         guard let string = String(validating: bytes, as: UTF8.self) else {
             throw .invalidIndex(reason: "a name is not UTF-8")
