@@ -30,6 +30,8 @@ struct StateDictNames {
     }
 
     private mutating func removeWrappers() {
+        // A look at every byte is much less than taking every name apart.
+        guard names.contains(where: StateDictNames.mayHaveWrapper) else { return }
         var found: Set<Substring> = []
         let new = names.map { name in
             let parts = name.split(separator: ".", omittingEmptySubsequences: false)
@@ -37,6 +39,16 @@ struct StateDictNames {
             return parts.filter { !StateDictNames.wrappers.contains($0) }.joined(separator: ".")
         }
         take(new, rule: "without \(found.sorted().joined(separator: ", "))")
+    }
+
+    /// Whether a component begins as all wrappers' names do.
+    private static func mayHaveWrapper(_ name: String) -> Bool {
+        var previous = UInt8(ascii: ".")
+        for byte in name.utf8 {
+            if previous == UInt8(ascii: "."), byte == UInt8(ascii: "_") { return true }
+            previous = byte
+        }
+        return false
     }
 
     private mutating func removeParallelPrefix() {
@@ -62,9 +74,9 @@ struct StateDictNames {
 
     /// Removes the adapter's name from `.lora_A.default.weight`, if all tensors have the same.
     private mutating func removeAdapterName() {
+        guard let adapter = names.first.flatMap(AdapterNamePlace.init(in:))?.adapter else { return }
         let places = names.map(AdapterNamePlace.init(in:))
-        let adapters = Set(places.map { $0?.adapter })
-        guard adapters.count == 1, case let adapter?? = adapters.first else { return }
+        guard places.allSatisfy({ $0?.adapter == adapter }) else { return }
         take(
             zip(names, places).map { $1?.nameWithoutAdapter ?? $0 },
             rule: "without the adapter's name \"\(adapter)\"")
@@ -77,13 +89,14 @@ private struct AdapterNamePlace {
     let adapter: String?
     let nameWithoutAdapter: String
 
+    private static let roles: Set<Substring> = [
+        "lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector", "modules_to_save",
+    ]
+
     /// `nil` for a name without any of PEFT's components.
     init?(in name: String) {
         let parts = name.split(separator: ".", omittingEmptySubsequences: false)
-        let roles: Set<Substring> = [
-            "lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector", "modules_to_save",
-        ]
-        guard let role = parts.lastIndex(where: roles.contains) else { return nil }
+        guard let role = parts.lastIndex(where: AdapterNamePlace.roles.contains) else { return nil }
         let rest = parts[(role + 1)...]
         var kept = rest
         var adapter: Substring?
@@ -109,6 +122,6 @@ private struct AdapterNamePlace {
             return
         }
         self.adapter = adapter.map(String.init)
-        nameWithoutAdapter = (parts[...role] + kept).joined(separator: ".")
+        nameWithoutAdapter = adapter == nil ? name : (parts[...role] + kept).joined(separator: ".")
     }
 }

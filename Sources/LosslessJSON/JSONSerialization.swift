@@ -77,6 +77,11 @@ extension JSONValue {
 
     private static func writeString(_ value: String, ascii: Bool, to out: inout String) {
         out += "\""
+        defer { out += "\"" }
+        guard !value.utf8.allSatisfy(isPlain) else {
+            out += value
+            return
+        }
         for scalar in value.unicodeScalars {
             switch scalar {
             case "\"": out += "\\\""
@@ -92,7 +97,11 @@ extension JSONValue {
             default: out.unicodeScalars.append(scalar)
             }
         }
-        out += "\""
+    }
+
+    /// Whether a byte stands for itself in any layout.
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        byte >= 0x20 && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
     }
 
     private static func writeEscape(_ unit: UInt16, to out: inout String) {

@@ -9,6 +9,8 @@ enum {
     SKIPS = 240,        // skips of 1, 2, 4, … 32768 codes
 };
 
+int patch_differ(const uint8_t *base, const uint8_t *target, size_t count) { return memcmp(base, target, count) != 0; }
+
 static uint8_t *put_skips(size_t *gap, size_t shortest, uint8_t *out) {
     while (*gap >= shortest) {
         unsigned power = 63 - (unsigned)__builtin_clzll(*gap);

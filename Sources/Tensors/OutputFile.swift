@@ -18,7 +18,7 @@ public final class OutputFile: Sendable {
     private let written = Atomic(0)
 
     /// After so many bytes the disk is told to begin, so that ``sync()`` finds little left to wait for.
-    private static let writebackStep = 8 << 20
+    private static let writebackStep = 1 << 20
 
     /// Creates a file, which must not exist yet.
     public init(creating path: FilePath) throws(FileError) {

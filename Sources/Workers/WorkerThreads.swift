@@ -11,28 +11,39 @@ import Glibc
 /// Plain threads, because workers block on files: Swift's cooperative pool must not be blocked, and has as many threads as
 /// cores, not as many as asked for.
 package func runOnThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) {
-    var threads: [pthread_t] = []
+    var threads: [WorkerThread] = []
     for index in 1..<max(count, 1) {
+        guard let thread = WorkerThread(index: index, body) else { break }  // fewer threads do the same work
+        threads.append(thread)
+    }
+    body(0)
+    for thread in threads { thread.join() }
+}
+
+/// A thread of the operating system.
+struct WorkerThread: @unchecked Sendable {
+    private let thread: pthread_t
+
+    /// Starts a thread; `nil` when the system has none left.
+    init?(index: Int, _ body: @escaping @Sendable (Int) -> Void) {
         let start = Unmanaged.passRetained(ThreadStart(index: index, body: body))
         #if canImport(Darwin)
         var thread: pthread_t?
         let status = pthread_create(&thread, nil, threadEntry, start.toOpaque())
         #else
-        var thread = pthread_t()
-        let status = pthread_create(&thread, nil, threadEntry, start.toOpaque())
+        var created = pthread_t()
+        let status = pthread_create(&created, nil, threadEntry, start.toOpaque())
+        let thread: pthread_t? = created
         #endif
-        guard status == 0 else {
-            start.release()  // fewer threads do the same work
-            break
+        guard status == 0, let thread else {
+            start.release()
+            return nil
         }
-        #if canImport(Darwin)
-        if let thread { threads.append(thread) }
-        #else
-        threads.append(thread)
-        #endif
+        self.thread = thread
     }
-    body(0)
-    for thread in threads { pthread_join(thread, nil) }
+
+    /// Waits for the thread's end. To be called once.
+    func join() { pthread_join(thread, nil) }
 }
 
 private final class ThreadStart: Sendable {

@@ -55,6 +55,8 @@ struct BatchRunCommand: ParsableCommand {
         ).run()
         progress.clear()
         guard !Interruption.isRequested else {
+            // The table tells what is there. The report files are about a whole batch: the run that goes on writes them.
+            try? tell(outcome.report)
             Interruption.exitAsInterrupted(saying: "what was finished is in place, and will not be done again")
         }
         try finish(outcome, of: plan)
@@ -84,6 +86,12 @@ struct BatchRunCommand: ParsableCommand {
         let report = outcome.report
         // That of a part would tell half of it; "qconv batch finish" writes the whole.
         if try share.value() == nil { try plan.spec.report.write(report) }
+        try tell(report)
+        if !outcome.errors.isEmpty { ExitStatus.leave(ExitStatus.worst(of: outcome.errors)) }
+        if report.hasFailedGates { ExitStatus.leave(.gateFailed) }
+    }
+
+    private func tell(_ report: BatchReport) throws {
         if execution.json {
             try StandardOutput.write(report.json.serialized(.pretty) + "\n")
         } else if !execution.quiet {
@@ -95,7 +103,5 @@ struct BatchRunCommand: ParsableCommand {
                 if let reason = adapter.reason { StandardError.write("qconv: \(adapter.path): \(reason)\n") }
             }
         }
-        if !outcome.errors.isEmpty { ExitStatus.leave(ExitStatus.worst(of: outcome.errors)) }
-        if report.hasFailedGates { ExitStatus.leave(.gateFailed) }
     }
 }

@@ -97,6 +97,31 @@ import Testing
         #expect(!workspace.exists("out"))
     }
 
+    @Test func anInterruptedBatchTellsWhatIsThere() throws {
+        // Many passes of few adapters.
+        for number in 1...60 {
+            try FileManager.default.copyItem(
+                at: workspace["runs/checkpoint-50"], to: workspace["runs/more-\(number)"])
+        }
+        let report = workspace.path("all.json")
+        let running = try RunningQConv(
+            ["batch", workspace.path("spec.json"), "--adapters", workspace.path("runs/*"), "--report", report]
+                + ["--memory", "2500KiB", "--threads", "1"])
+        let deadline = Date(timeIntervalSinceNow: 20)
+        /// Whether an output is in place.
+        func hasOutput() throws -> Bool {
+            try workspace.exists("out") && workspace.names(in: "out").contains { !$0.hasPrefix(".") }
+        }
+        while try !hasOutput(), running.process.isRunning, Date() < deadline {
+            Thread.sleep(forTimeInterval: 0.002)
+        }
+        kill(running.process.processIdentifier, SIGINT)
+        let run = try running.wait()
+        #expect(run.wasSignalled, "\(run.output)")
+        #expect(run.output.contains("converted") && run.output.contains("not started"), "\(run.output)")
+        #expect(!workspace.exists("all.json"))
+    }
+
     /// Kills batches at random moments, each of which goes on where the one before was killed. QCONV_TEST_KILLS says how often.
     @Test func killedAtAnyMoment() throws {
         #expect(try batch("--quiet").status == 0)

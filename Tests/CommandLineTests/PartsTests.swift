@@ -140,6 +140,26 @@ import Testing
         #expect(csv[0].replacingOccurrences(of: "parts/", with: "whole/") == csv[1])
     }
 
+    @Test func finishTellsWhyAnAdapterIsMissing() throws {
+        let spec = try batchSpec("parts")
+        try qconv("batch", spec, "--part", "1/1", "--quiet")
+        func refusal(_ spec: String) throws -> String {
+            let run = try QConvRun(["batch", "finish", spec])
+            #expect(run.status == 2)
+            return run.errors
+        }
+        try FileManager.default.removeItem(at: workspace["parts/checkpoint-50.json"])
+        #expect(try refusal(spec).contains("checkpoint-50: its report"))
+        try workspace.write(
+            try String(contentsOf: workspace["parts/.checkpoint-50.qpatch.qconv-record.json"], encoding: .utf8)
+                .replacing("\"done\"", with: "\"converting\""), to: "parts/.checkpoint-50.qpatch.qconv-record.json")
+        #expect(try refusal(spec).contains("checkpoint-50: a run has begun with it and not come to its end"))
+        let other = try String(contentsOfFile: spec, encoding: .utf8)
+            .replacing("\"merge-in-4bit\"", with: "\"merge-in-4bit\", \"seed\": 1")
+        try workspace.write(other, to: "parts-batch.json")
+        #expect(try refusal(spec).contains("checkpoint-200: it was converted by another spec"))
+    }
+
     /// The variables that Slurm, Kubernetes and AWS Batch set.
     @Test(arguments: [
         "SLURM_ARRAY_TASK_ID=2 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_COUNT=3",

@@ -61,6 +61,21 @@ import Testing
         #expect(filled.output?.pathInSpec == "{checkpoint-50}/b.3")
     }
 
+    @Test func fieldsAreFilledInWithinCombinations() throws {
+        let text = """
+            {"input": "base", "steps": [
+              {"op": "attach-adapter", "adapters": [{"path": "{adapter}"}, {"path": "style/{name}", "weight": 0.5}],
+               "combination": "cat"},
+              {"op": "merge-in-4bit"}],
+             "output": {"path": "out/{index}"}, "batch": {"adapters": ["runs/*/checkpoint-*"]}}
+            """
+        let batch = try BatchSpec(
+            text: text.utf8, file: FilePath(directory.appendingPathComponent("batch.json").path))
+        let list = try batch.spec(for: batch.adapters[1]).normalized["steps"]?.array?[0]["adapters"]?.array
+        #expect(list?.map { $0["path"]?.string } == ["runs/a/checkpoint-200", "style/checkpoint-200"])
+        #expect(list?[1]["weight"]?.double == 0.5)
+    }
+
     @Test func aPathCountsAsItStands() throws {
         #expect(try spec(adapters: #"["runs/b/last [1]"]"#).adapters.map(\.path) == ["runs/b/last [1]"])
     }

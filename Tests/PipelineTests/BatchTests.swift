@@ -180,6 +180,18 @@ import Testing
         #expect(statuses(try run()) == [.unchanged, .converted, .unchanged, .unchanged])
     }
 
+    @Test func withoutARecordNothingIsPutInPlace() throws {
+        // A directory stands where the record would go.
+        try FileManager.default.createDirectory(
+            at: self["out/.checkpoint-100.qconv-record.json"], withIntermediateDirectories: true)
+        let report = try run()
+        #expect(statuses(report) == [.converted, .failed, .converted, .converted])
+        #expect(report.adapters[1].reason?.contains("it is a directory") == true, "\(report.adapters[1].reason ?? "")")
+        let names = try FileManager.default.contentsOfDirectory(atPath: self["out"].path)
+        #expect(!names.contains("checkpoint-100"))
+        #expect(!names.contains { $0.hasSuffix(".qconv-partial") })
+    }
+
     @Test func oneThatCannotWorkIsNamed() throws {
         try Data("{".utf8).write(to: self["runs/checkpoint-150/adapter_config.json"])
         try FileManager.default.createDirectory(at: self["runs/empty"], withIntermediateDirectories: true)

@@ -32,8 +32,15 @@ public struct SideFile: Hashable, Sendable {
         }
     }
 
-    /// Writes the file into a directory and syncs it.
-    func write(to directory: FilePath) throws(FileError) {
+    /// A side file that has been written and is to be synced.
+    struct Written: Sendable {
+        let file: OutputFile
+        /// The directory that holds it, if that is one inside the model's.
+        let innerDirectory: FilePath?
+    }
+
+    /// Writes the file into a directory. It is not on the disk before ``sync(_:)``.
+    func write(to directory: FilePath) throws(FileError) -> Written {
         let parent = try FileSystem.createParents(of: name, in: directory)
         let file = try OutputFile(creating: directory.appending(name.components))
         switch content {
@@ -45,7 +52,12 @@ public struct SideFile: Hashable, Sendable {
                 try file.write(try input.bytes(start..<min(start + step, input.size)), at: start)
             }
         }
-        try file.sync()
-        if parent != directory { try FileSystem.syncDirectory(parent) }
+        return Written(file: file, innerDirectory: parent == directory ? nil : parent)
+    }
+
+    /// Returns once the files are on the disk, and their names too where they lie deeper than in the model's directory.
+    static func sync(_ files: [Written]) throws(FileError) {
+        for file in files { try file.file.sync() }
+        for directory in Set(files.compactMap(\.innerDirectory)) { try FileSystem.syncDirectory(directory) }
     }
 }

@@ -45,13 +45,12 @@ public final class StagedOutput: Sendable {
             throw CheckpointError.unusableDestination(path: given, reason: "it names no new file or directory")
         }
         try StagedOutput.checkKind(given, kind)
-        createdParents = try StagedOutput.createParents(of: destination)
         let staging = StagedOutput.staging(of: destination, name: name)
         path = staging.appending(name)
+        let (parents, lock) = try StagedOutput.acquire(staging, of: destination)
+        createdParents = parents
         do {
-            guard let lock = try StagingLock.acquire(staging) else {
-                throw CheckpointError.destinationBusy(path: given, staging: staging)
-            }
+            guard let lock else { throw CheckpointError.destinationBusy(path: given, staging: staging) }
             self.lock = lock
             try StagedOutput.recover(lock, destination: destination)
             if kind == .directory { try FileSystem.createDirectory(path) }
@@ -164,6 +163,27 @@ public final class StagedOutput: Sendable {
             throw .destinationNotReplaceable(path: path, reason: "it is a file, and the output is a directory")
         default: return
         }
+    }
+
+    /// Makes the directories above a destination, and in them the staging directory.
+    ///
+    /// - Returns: The directories that were missing, outermost first; no lock when another process has the staging directory.
+    private static func acquire(
+        _ staging: FilePath, of destination: FilePath
+    ) throws(FileError) -> (parents: [FilePath], StagingLock?) {
+        // Another conversion that gives up removes directories that are still empty, between our steps: then start again.
+        for _ in 0..<100 {
+            let parents = try createParents(of: destination)
+            do throws(FileError) {
+                return (parents, try StagingLock.acquire(staging))
+            } catch {
+                guard error.errno == .noSuchFileOrDirectory else {
+                    parents.reversed().forEach(FileSystem.removeIfEmpty)
+                    throw error
+                }
+            }
+        }
+        throw FileError(.create, staging, .noSuchFileOrDirectory)
     }
 
     private static func createParents(of destination: FilePath) throws(FileError) -> [FilePath] {

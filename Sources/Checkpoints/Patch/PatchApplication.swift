@@ -100,11 +100,12 @@ public struct PatchApplication: Sendable {
                 return created
             }
             try convert(into: files, threads: threads ?? coreCount, isCancelled: isCancelled, progress: progress)
-            for file in files { try file.sync() }
-            for file in sideFiles {
+            let written = try sideFiles.map { file in
                 let bytes = file.held(result) ?? source.bytes(ofSideFile: file.name) ?? []
-                try SideFile(name: FilePath(file.name), content: .bytes(bytes)).write(to: output.path)
+                return try SideFile(name: FilePath(file.name), content: .bytes(bytes)).write(to: output.path)
             }
+            try OutputFile.sync(files)
+            try SideFile.sync(written)
             try output.commit()
         } catch {
             output.abandon()
@@ -157,15 +158,15 @@ public struct PatchApplication: Sendable {
         let presence = patch.index.presence(ofChunk: number)
         if presence.includes(result.other) {
             try source.pieces.read(chunk, of: items, into: buffer)
-            let (checksums, digests) = items.fingerprints(chunk, UnsafeRawBufferPointer(buffer))
+            let found = items.fingerprints(of: chunk, UnsafeRawBufferPointer(buffer))
             let expected = known.checksums(result.other)
-            let wrong = checksums.indices.filter { checksums[$0] != expected[$0] }
+            let wrong = found.indices.filter { found[$0].checksum != expected[$0] }
             // One wrong tensor spoils the result; the others are only looked at from then on, to tell what differs.
             let isSpoiled = findings.withLock { findings in
-                findings.sourceDigests[number] = digests
+                findings.sourceDigests[number] = found.map(\.digest)
                 for position in wrong {
                     findings.wrong.insert(chunk.items[position])
-                    if checksums[position] != known.checksums(result)[position] { findings.areDone = false }
+                    if found[position].checksum != known.checksums(result)[position] { findings.areDone = false }
                 }
                 return !findings.wrong.isEmpty
             }
@@ -174,21 +175,15 @@ public struct PatchApplication: Sendable {
         guard presence.includes(result) else { return }
         try patch.decode(chunk: number, result: result, into: buffer)
         let bytes = UnsafeRawBufferPointer(buffer)
-        let (checksums, digests) = items.fingerprints(chunk, bytes)
-        guard checksums == known.checksums(result) else {
+        let made = items.fingerprints(of: chunk, bytes)
+        guard made.map(\.checksum) == known.checksums(result) else {
             throw CheckpointError.invalidPatch(
                 file: patch.path, problem: .wrongResult(tensors: items.names(chunk)))
         }
-        findings.withLock { $0.resultDigests[number] = digests }
-        var position = 0
-        for item in chunk.items {
-            let range = items.range(item, piece: chunk.piece)
-            if let place = items.all[item].place(result) {
-                try files[place.file].write(
-                    UnsafeRawBufferPointer(rebasing: bytes[position..<position + range.count]),
-                    at: place.offset + range.lowerBound)
-            }
-            position += range.count
+        findings.withLock { $0.resultDigests[number] = made.map(\.digest) }
+        for (item, member) in items.members(of: chunk, bytes) {
+            guard let place = items.all[item].place(result) else { continue }
+            try files[place.file].write(member, at: place.offset + items.range(item, piece: chunk.piece).lowerBound)
         }
     }
 

@@ -9,19 +9,16 @@ import Tensors
 final class PatchBuilder: Sendable {
     /// What was found out about a chunk.
     private struct Facts {
-        var baseChecksums: [UInt32] = []
-        var targetChecksums: [UInt32] = []
-        /// SHA-256 of each member.
-        var baseDigests: [[UInt8]] = []
-        var targetDigests: [[UInt8]] = []
+        /// Of each member; empty on a side that has none of them.
+        var base: [PatchFingerprint] = []
+        var target: [PatchFingerprint] = []
     }
 
     private let output: StagedOutput
     private let file: OutputFile
     private let assembler: ChunkAssembler
     private let sequencer: ChunkSequencer
-    private let base: PatchSource
-    private let baseTree: PatchTree
+    private let base: PatchBase
     private let facts = Mutex<[Int: Facts]>([:])
 
     /// The items that are known from the start. Those of quant states may get other sizes later.
@@ -37,12 +34,11 @@ final class PatchBuilder: Sendable {
     ///   - memoryLimit: Bytes that may wait in memory before a temporary file is used.
     /// - Throws: ``CheckpointError``; ``Tensors/FileError``. Nothing is left behind then.
     init(
-        destination: FilePath, base: PatchSource, baseTree: PatchTree, target: PatchTree, force: Bool,
+        destination: FilePath, base: PatchBase, target: PatchTree, force: Bool,
         memoryLimit: Int = standardMemoryLimit, pieceSizeLog2: Int
     ) throws {
         self.base = base
-        self.baseTree = baseTree
-        items = PatchItems(base: baseTree, target: target, pieceSizeLog2: pieceSizeLog2)
+        items = PatchItems(base: base.tree, target: target, pieceSizeLog2: pieceSizeLog2)
         output = try StagedOutput(destination: destination, kind: .file, force: force)
         let chunked = try ChunkedFile(output, memoryLimit: memoryLimit)
         file = chunked.file
@@ -81,16 +77,16 @@ final class PatchBuilder: Sendable {
             stream = PatchDifference.encode(base: nil, target: target, kind: first.kind)
         } else {
             stream = try withUnsafeTemporaryAllocation(byteCount: items.byteCount(chunk), alignment: 16) { buffer in
-                try base.pieces.read(chunk, of: items, into: buffer)
+                try base.source.pieces.read(chunk, of: items, into: buffer)
                 let bytes = UnsafeRawBufferPointer(buffer)
-                (facts.baseChecksums, facts.baseDigests) = items.fingerprints(chunk, bytes)
+                facts.base = base.fingerprints(of: chunk, in: items, bytes)
                 return PatchDifference.encode(base: bytes, target: target, kind: first.kind)
             }
         }
         if let target {
-            (facts.targetChecksums, facts.targetDigests) =
+            facts.target =
                 stream.isEmpty
-                ? (facts.baseChecksums, facts.baseDigests) : items.fingerprints(chunk, target)
+                ? facts.base : items.fingerprints(of: chunk, target)
         }
         let found = facts
         self.facts.withLock { $0[number] = found }
@@ -104,7 +100,7 @@ final class PatchBuilder: Sendable {
     ///   - bytes: The target's bytes that have not been added: those of quant states, and any others that came early.
     /// - Throws: ``CheckpointError/incomplete(path:written:expected:)`` when bytes are missing.
     func commit(target: PatchTree, sideFiles: [PatchSideFile], quantState: (String) throws -> [UInt8]) throws {
-        let items = PatchItems(base: baseTree, target: target, pieceSizeLog2: items.pieceSizeLog2)
+        let items = PatchItems(base: base.tree, target: target, pieceSizeLog2: items.pieceSizeLog2)
         for number in items.chunks.indices where items.all[items.chunks[number].items[0]].presence == .baseOnly {
             try complete(number, of: items, target: nil)
         }
@@ -117,7 +113,7 @@ final class PatchBuilder: Sendable {
             }
             try bytes.withUnsafeBytes { try complete(number, of: items, target: $0) }
         }
-        var index = PatchIndex(base: baseTree, target: target, pieceSizeLog2: items.pieceSizeLog2)
+        var index = PatchIndex(base: base.tree, target: target, pieceSizeLog2: items.pieceSizeLog2)
         index.sideFiles = sideFiles
         let streams = sequencer.streams
         let facts = facts.withLock { $0 }
@@ -133,19 +129,19 @@ final class PatchBuilder: Sendable {
             let none = [UInt32](repeating: 0, count: chunk.items.count)
             index.chunks.append(
                 PatchIndex.Chunk(
-                    baseChecksums: known.baseChecksums.isEmpty ? none : known.baseChecksums,
-                    targetChecksums: known.targetChecksums.isEmpty ? none : known.targetChecksums,
+                    baseChecksums: known.base.isEmpty ? none : known.base.map(\.checksum),
+                    targetChecksums: known.target.isEmpty ? none : known.target.map(\.checksum),
                     storedSize: streams[number].first?.storedSize ?? 0, checksum: streams[number].first?.crc ?? 0))
             for (position, name) in items.names(chunk).enumerated() {
-                if !known.baseDigests.isEmpty {
-                    digests[.base, default: [:]][name, default: []].append(known.baseDigests[position])
+                if !known.base.isEmpty {
+                    digests[.base, default: [:]][name, default: []].append(known.base[position].digest)
                 }
-                if !known.targetDigests.isEmpty {
-                    digests[.target, default: [:]][name, default: []].append(known.targetDigests[position])
+                if !known.target.isEmpty {
+                    digests[.target, default: [:]][name, default: []].append(known.target[position].digest)
                 }
             }
         }
-        index.baseDigest = PatchDigest.of(baseTree, pieces: digests[.base] ?? [:])
+        index.baseDigest = PatchDigest.of(base.tree, pieces: digests[.base] ?? [:])
         index.targetDigest = PatchDigest.of(target, pieces: digests[.target] ?? [:])
         try write(index)
         try file.sync()
@@ -162,22 +158,5 @@ final class PatchBuilder: Sendable {
         }
         try file.write(stored, at: offset)
         try file.write(header.encoded(as: PatchFormat.sealed), at: 0)
-    }
-}
-
-extension PatchItems {
-    /// CRC-32 and SHA-256 of each member of a chunk whose bytes lie one after the other.
-    func fingerprints(_ chunk: PatchChunk, _ bytes: UnsafeRawBufferPointer) -> ([UInt32], [[UInt8]]) {
-        var checksums: [UInt32] = []
-        var digests: [[UInt8]] = []
-        var position = 0
-        for item in chunk.items {
-            let count = range(item, piece: chunk.piece).count
-            let member = UnsafeRawBufferPointer(rebasing: bytes[position..<position + count])
-            checksums.append(Zlib.crc32(member))
-            digests.append(PatchDigest.of(member))
-            position += count
-        }
-        return (checksums, digests)
     }
 }

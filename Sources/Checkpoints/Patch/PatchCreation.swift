@@ -4,19 +4,17 @@ import Workers
 
 /// Makes a patch from two checkpoints that are there.
 public struct PatchCreation: Sendable {
-    private let base: PatchSource
+    private let base: PatchBase
     private let target: PatchSource
-    private let baseTree: PatchTree
     private let targetTree: PatchTree
 
     /// - Throws: ``CheckpointError`` when one of them is a container, or too little of the target can be taken over from
     ///   the base for a patch to make sense.
     public init(base: ModelDirectory, target: ModelDirectory) throws {
-        baseTree = try PatchSource.tree(of: base)
+        self.base = try PatchBase(base)
         targetTree = try PatchSource.tree(of: target)
-        self.base = try PatchSource(base)
         self.target = try PatchSource(target)
-        try PatchCreation.checkLikeness(baseTree, targetTree, path: target.path)
+        try PatchCreation.checkLikeness(self.base.tree, targetTree, path: target.path)
     }
 
     /// Refuses a target most of which is stored in another way than in the base: the patch would hold both of them.
@@ -60,8 +58,7 @@ public struct PatchCreation: Sendable {
         progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void = { _, _ in }
     ) throws {
         let builder = try PatchBuilder(
-            destination: destination, base: base, baseTree: baseTree, target: targetTree, force: force,
-            pieceSizeLog2: pieceSizeLog2)
+            destination: destination, base: base, target: targetTree, force: force, pieceSizeLog2: pieceSizeLog2)
         do {
             let items = builder.items
             let total = items.all.reduce(0) { $0 + $1.byteCount }
@@ -82,11 +79,11 @@ public struct PatchCreation: Sendable {
                 }
             }
             try supervisor.checkFailure()
-            let indices = [base.shardIndex, target.shardIndex].compactMap { $0?.name }
+            let indices = [base.source.shardIndex, target.shardIndex].compactMap { $0?.name }
             try builder.commit(
                 target: targetTree,
                 sideFiles: PatchSideFile.pairs(
-                    base: base.allFiles, target: target.allFiles, isHeld: indices.contains)
+                    base: base.source.allFiles, target: target.allFiles, isHeld: indices.contains)
             ) { name in
                 var bytes = [UInt8](repeating: 0, count: target.pieces.pieces[name]?.description.byteCount ?? 0)
                 try bytes.withUnsafeMutableBytes { try target.pieces.read(name, at: 0, into: $0) }

@@ -23,7 +23,7 @@ package enum PatchDifference {
                 kind == .quantState
                     ? StreamEncoder.encodeText(whole) : StreamEncoder.encode(whole, planeWidth: kind.planeWidth))
         }
-        guard !base.elementsEqual(target) else { return [] }
+        guard patch_differ(base.bytePointer, target.bytePointer, target.count) != 0 else { return [] }
         guard case .codes(let quantType) = kind else { return numbers(base, target, width: kind.planeWidth) }
         let moves = moves(base, target, quantType)
         // Codes that have nothing to do with each other make more symbols than there are bytes.

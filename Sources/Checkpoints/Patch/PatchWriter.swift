@@ -8,7 +8,7 @@ public final class PatchWriter: CheckpointWriter {
     private let builder: PatchBuilder
     private let files: CheckpointFiles
     private let sideFiles: [PatchSideFile.Named]
-    private let base: PatchSource
+    private let base: PatchBase
     private let places: [[TensorPart: Place]]
     private let offsets = Mutex<[Int: Float]>([:])
 
@@ -27,17 +27,28 @@ public final class PatchWriter: CheckpointWriter {
     ///   - tensors, metadata, maximumShardSize, sideFiles: The checkpoint to which it leads, a directory.
     ///   - memoryLimit: Bytes that may wait in memory before a temporary file is used.
     /// - Throws: ``CheckpointError``, also when the base is a container; ``Tensors/FileError``. Nothing is left behind then.
-    public init(
-        destination: FilePath, base model: ModelDirectory, tensors: [LogicalTensor], metadata: [String: String] = [:],
+    public convenience init(
+        destination: FilePath, base: ModelDirectory, tensors: [LogicalTensor], metadata: [String: String] = [:],
         maximumShardSize: Int? = nil, sideFiles: [SideFile] = [], memoryLimit: Int = 64 << 20, force: Bool = false
     ) throws {
-        files = try CheckpointFiles(tensors: tensors, metadata: metadata, maximumShardSize: maximumShardSize)
-        base = try PatchSource(model)
+        try self.init(
+            destination: destination, base: PatchBase(base),
+            files: CheckpointFiles(tensors: tensors, metadata: metadata, maximumShardSize: maximumShardSize),
+            sideFiles: sideFiles, memoryLimit: memoryLimit, force: force)
+    }
+
+    /// The same, of what other patches may have been made of before.
+    package init(
+        destination: FilePath, base: PatchBase, files: CheckpointFiles, sideFiles: [SideFile], memoryLimit: Int,
+        force: Bool
+    ) throws {
+        self.base = base
+        self.files = files
         self.sideFiles = try sideFiles.map { try PatchSideFile.Named($0) }
         let target = try files.tree(quantStates: nil)
         builder = try PatchBuilder(
-            destination: destination, base: base, baseTree: PatchSource.tree(of: model), target: target, force: force,
-            memoryLimit: memoryLimit, pieceSizeLog2: PatchFormat.standardPieceSizeLog2)
+            destination: destination, base: base, target: target, force: force, memoryLimit: memoryLimit,
+            pieceSizeLog2: PatchFormat.standardPieceSizeLog2)
         places = PatchWriter.places(builder.items, files)
         do {
             for writer in files.writers {
@@ -127,11 +138,11 @@ public final class PatchWriter: CheckpointWriter {
                 try PatchSideFile.Named(SideFile(name: ModelFiles.index, content: .bytes(bytes))))
             heldNames.insert(ModelFiles.index)
         }
-        if let index = base.shardIndex { heldNames.insert(index.name) }
+        if let index = base.source.shardIndex { heldNames.insert(index.name) }
         try builder.commit(
             target: target,
             sideFiles: PatchSideFile.pairs(
-                base: base.allFiles, target: targetFiles,
+                base: base.source.allFiles, target: targetFiles,
                 isHeld: heldNames.contains)
         ) { texts[$0] ?? [] }
     }

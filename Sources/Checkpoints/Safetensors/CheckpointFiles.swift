@@ -4,7 +4,7 @@ import Tensors
 
 /// The safetensors files of a checkpoint that is to be written, laid out: which tensor lies where, and what is known before
 /// any data.
-struct CheckpointFiles: Sendable {
+package struct CheckpointFiles: Sendable {
     let tensors: [LogicalTensor]
     /// One a file.
     let writers: [SafetensorsFileWriter]
@@ -12,12 +12,19 @@ struct CheckpointFiles: Sendable {
     let fileOfTensor: [Int]
     /// For each tensor the names under which its parts are stored.
     let pieceNames: [[TensorPart: String]]
+    /// Whether a size of shards was asked for, whatever their number.
+    let hasShards: Bool
 
     /// - Parameters:
     ///   - metadata: `__metadata__` of every file; `{"format": "pt"}`, which transformers wants, when empty.
     ///   - maximumShardSize: The most bytes of tensors a file; a larger tensor gets a file of its own. `nil`: one file.
     /// - Throws: ``CheckpointError/unwritable(reason:)`` when the tensors cannot be stored so.
-    init(tensors: [LogicalTensor], metadata: [String: String], maximumShardSize: Int?) throws(CheckpointError) {
+    package init(
+        tensors: [LogicalTensor], metadata: [String: String], maximumShardSize: Int?
+    ) throws(CheckpointError) {
+        if let size = maximumShardSize, size <= 0 {
+            throw .unwritable(reason: "the largest shard size must be at least 1 byte, found \(size)")
+        }
         let metadata = metadata.isEmpty ? ["format": "pt"] : metadata
         var pieces: [[PlannedPiece]] = []
         for tensor in tensors { pieces.append(try tensor.plannedPieces()) }
@@ -34,6 +41,7 @@ struct CheckpointFiles: Sendable {
         self.tensors = tensors
         self.writers = writers
         self.fileOfTensor = fileOfTensor
+        hasShards = maximumShardSize != nil
         pieceNames = pieces.map { planned in
             planned.reduce(into: [:]) { names, piece in
                 if case .part(let part) = piece.content { names[part] = piece.piece.name }

@@ -1,6 +1,7 @@
 import Synchronization
 import SystemPackage
 import Tensors
+import Workers
 
 /// Writes a checkpoint as safetensors: one file when the destination ends in `.safetensors`, else a directory with
 /// `model.safetensors`, or shards and their index, and side files. 4-bit tensors are stored as bitsandbytes stores them.
@@ -10,6 +11,8 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
     private let directory: FilePath?
     /// By the index of the shard; all of them, or those of a part.
     private let files: [Int: OutputFile]
+    /// Waits until those beside them are on the disk, while the data is written.
+    private let sideFileSync: BackgroundTask?
     private let isPart: Bool
     private let written = Atomic(0)
     private let offsets = Mutex<[Int: Float]>([:])
@@ -26,20 +29,27 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
     ///   - shards: Write these only, without index; then ``ShardAssembly`` puts them together with the others.
     /// - Throws: ``CheckpointError`` when the destination may not be written or the tensors cannot be;
     ///   ``Tensors/FileError``, with `noSpace` when the disk cannot hold the checkpoint. Nothing is left behind then.
-    public init(
+    public convenience init(
         destination: FilePath, tensors: [LogicalTensor], metadata: [String: String] = [:], maximumShardSize: Int? = nil,
         sideFiles: [SideFile] = [], force: Bool = false, shards: Range<Int>? = nil
     ) throws {
+        try self.init(
+            destination: destination,
+            layout: CheckpointFiles(tensors: tensors, metadata: metadata, maximumShardSize: maximumShardSize),
+            sideFiles: sideFiles, force: force, shards: shards)
+    }
+
+    /// The same, of a layout that other writers may have too.
+    package init(
+        destination: FilePath, layout: CheckpointFiles, sideFiles: [SideFile], force: Bool, shards: Range<Int>? = nil
+    ) throws {
         let isFile = SafetensorsCheckpointWriter.isSingleFile(destination)
-        if let size = maximumShardSize, size <= 0 {
-            throw CheckpointError.unwritable(reason: "the largest shard size must be at least 1 byte, found \(size)")
-        }
-        guard !isFile || (maximumShardSize == nil && sideFiles.isEmpty) else {
+        guard !isFile || (!layout.hasShards && sideFiles.isEmpty) else {
             throw CheckpointError.unusableDestination(
                 path: destination,
                 reason: "shards and side files need a directory; give a path that does not end in .safetensors")
         }
-        layout = try CheckpointFiles(tensors: tensors, metadata: metadata, maximumShardSize: maximumShardSize)
+        self.layout = layout
         let output = try StagedOutput(destination: destination, kind: isFile ? .file : .directory, force: force)
         do {
             var files: [Int: OutputFile] = [:]
@@ -48,7 +58,8 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
                 files[index] = try writer.start(at: isFile ? output.path : output.path.appending(writer.name))
             }
             self.files = files
-            for sideFile in sideFiles { try sideFile.write(to: output.path) }
+            let written = try sideFiles.map { try $0.write(to: output.path) }
+            sideFileSync = written.isEmpty ? nil : BackgroundTask { try SideFile.sync(written) }
         } catch {
             output.abandon()
             throw error
@@ -94,9 +105,12 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
         for (index, file) in files.sorted(by: { $0.key < $1.key }) {
             totalSize += try layout.writers[index].complete(file, quantStates: quantStates[index])
         }
+        var unsynced = Array(files.values)
         if let directory, !isPart, let bytes = layout.indexBytes(totalSize: totalSize) {
-            try SideFile(name: ModelFiles.index, content: .bytes(bytes)).write(to: directory)
+            unsynced.append(try SideFile(name: ModelFiles.index, content: .bytes(bytes)).write(to: directory).file)
         }
+        try OutputFile.sync(unsynced)
+        try sideFileSync?.finish()
         try output.commit()
     }
 

@@ -95,7 +95,7 @@ final class SafetensorsFileWriter: Sendable {
         quantStates.map { (pieces[$0.key].name, $0.value) }
     }
 
-    /// Adds the quant states that waited, and syncs.
+    /// Adds the quant states that waited. The file is then to be synced.
     ///
     /// - Parameter quantStates: by piece, one for each of ``pending``.
     /// - Returns: bytes of data in the file, without its header.
@@ -106,7 +106,6 @@ final class SafetensorsFileWriter: Sendable {
             for (piece, bytes) in quantStates { try file.write(bytes, at: layout.offsets[piece]) }
             try file.resize(to: layout.fileSize)
         }
-        try file.sync()
         return layout.fileSize - layout.header.count
     }
 }

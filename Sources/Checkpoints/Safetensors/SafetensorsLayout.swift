@@ -52,11 +52,10 @@ public struct SafetensorsLayout: Sendable {
             guard !overflow, end <= Int.max / 2 else {
                 throw .unwritable(reason: "the tensors up to \"\(piece.name)\" are larger than any file")
             }
-            let entry: JSONValue = [
-                "dtype": .string(piece.dtype.rawValue), "shape": .array(piece.shape.map { .int($0) }),
-                "data_offsets": [.int(position), .int(end)],
-            ]
-            json += ",\(JSONValue.string(piece.name).serialized(.compact)):\(entry.serialized(.compact))".utf8
+            let shape = piece.shape.map(String.init).joined(separator: ",")
+            json += ",\(JSONValue.string(piece.name).serialized(.compact)):".utf8
+            json += "{\"dtype\":\"\(piece.dtype.rawValue)\",\"shape\":[\(shape)],".utf8
+            json += "\"data_offsets\":[\(position),\(end)]}".utf8
             offsets[index] = position
             position = end
         }

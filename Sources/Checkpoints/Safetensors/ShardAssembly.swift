@@ -40,10 +40,11 @@ public struct ShardAssembly: Sendable {
                 totalSize += shard.entries.reduce(0) { $0 + $1.byteCount }
                 try FileSystem.link(path, to: output.path.appending(name))
             }
+            var written = try sideFiles.map { try $0.write(to: output.path) }
             if let bytes = layout.indexBytes(totalSize: totalSize) {
-                try SideFile(name: ModelFiles.index, content: .bytes(bytes)).write(to: output.path)
+                written.append(try SideFile(name: ModelFiles.index, content: .bytes(bytes)).write(to: output.path))
             }
-            for file in sideFiles { try file.write(to: output.path) }
+            try SideFile.sync(written)
             try output.commit()
         } catch {
             output.abandon()

@@ -6,6 +6,9 @@
 
 // The inner loops of patches: what turns one checkpoint's codes and numbers into another's, and back.
 
+/// Whether two memories of `count` bytes differ.
+int patch_differ(const uint8_t *base, const uint8_t *target, size_t count);
+
 /// Writes how packed 4-bit codes move from `base` to `target`, as the symbols that formats/patch.md describes.
 ///
 /// `rank` numbers the 16 codes by ascending level. `count` is in bytes, of two codes each; `out` must have room for

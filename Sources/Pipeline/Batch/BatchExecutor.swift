@@ -56,29 +56,19 @@ public struct BatchExecutor: Sendable {
     }
 
     private func run(_ pass: [Int], number: Int, _ ledger: BatchLedger) {
-        let begun = mapOnThreads(pass.count, threads: PipelineExecutor.syncThreads) {
-            [plan] position -> (item: Int, plan: PipelinePlan)? in
-            let item = plan.items[pass[position]]
-            do {
-                try item.recordFile?.begin()
-            } catch {
-                ledger.settle(pass[position], failure: error)
-                return nil
-            }
-            return item.plan.map { (pass[position], $0) }
-        }.compactMap(\.self)
+        let ready = pass.compactMap { item in plan.items[item].plan.map { (item: item, plan: $0) } }
         do {
-            guard !begun.isEmpty else { return }
-            let passPlan = try PassPlan(begun.map(\.plan), options: options)
-            onEvent(.began(pass: number, adapters: begun.map { plan.items[$0.item].adapter }))
+            let passPlan = try PassPlan(ready.map(\.plan), options: options)
+            onEvent(.began(pass: number, adapters: ready.map { plan.items[$0.item].adapter }))
             let executor = PipelineExecutor(
                 pass: passPlan, options: options, isCancelled: isCancelled,
+                announce: { [plan] index in try plan.items[ready[index].item].recordFile?.begin() },
                 progress: { [onEvent] in onEvent(.progress(pass: number, $0)) })
             executor.runAll { index, result in
-                settle(begun[index].item, begun[index].plan, result, ledger)
+                settle(ready[index].item, ready[index].plan, result, ledger)
             }
         } catch {
-            for (item, plan) in begun { settle(item, plan, .failure(error), ledger) }
+            for (item, plan) in ready { settle(item, plan, .failure(error), ledger) }
         }
     }
 

@@ -77,10 +77,23 @@ public struct BatchRecord: Sendable {
     /// - Parameters:
     ///   - next: The record of the conversion that would be done.
     ///   - plan: Its plan.
-    func isCurrent(_ next: BatchRecord, _ plan: PipelinePlan) -> Bool {
-        guard state == .done, isMade(like: next), outputs.count == plan.model.outputs.count else { return false }
-        return zip(outputs, plan.model.outputs).allSatisfy { $0.isIntact(at: $1.spec.path) }
-            && plan.spec.report.paths.allSatisfy { FileSystem.kind(of: $0) == .file }
+    func isCurrent(_ next: BatchRecord, _ plan: PipelinePlan) -> Bool { objection(next, plan) == nil }
+
+    /// Why the conversion must be done again, in words; `nil` when it need not. Parameters as of ``isCurrent(_:_:)``.
+    func objection(_ next: BatchRecord, _ plan: PipelinePlan) -> String? {
+        if state == .converting { return "a run has begun with it and not come to its end" }
+        if toolVersion != next.toolVersion { return "it was converted by qconv \(toolVersion)" }
+        if spec != next.spec { return "it was converted by another spec" }
+        if inputs.count != next.inputs.count { return "it was converted from other files" }
+        if let (_, changed) = zip(inputs, next.inputs).first(where: { !$0.isUnchanged($1) }) {
+            return "\(changed.path) has changed since it was converted"
+        }
+        if state == .discarded { return "a gate refused its outputs" }
+        guard outputs.count == plan.model.outputs.count else { return "its record does not tell of all outputs" }
+        if let (_, changed) = zip(outputs, plan.model.outputs).first(where: { !$0.isIntact(at: $1.spec.path) }) {
+            return "\(changed.spec.path) is missing or not what was written"
+        }
+        return plan.spec.report.paths.first { FileSystem.kind(of: $0) != .file }.map { "its report \($0) is missing" }
     }
 
     /// Whether everything that stands where a plan would write is what this record's conversion was to write.
@@ -106,11 +119,14 @@ struct RecordedOutput: Sendable {
     init(at path: FilePath) throws {
         files = try RecordedOutput.names(in: path).map { name in
             let file = path.appending(name.components)
-            let isWeights = RecordedFile.isWeights(file)
-            let fingerprint = try Fingerprint.make(file, wholeFile: !isWeights)
+            guard RecordedFile.isWeights(file) else {
+                let (size, sha256) = try Fingerprint.whole(file)
+                return RecordedFile(path: name.string, size: size, headerSHA256: nil, sha256: sha256, modified: nil)
+            }
+            let fingerprint = try Fingerprint.make(file, wholeFile: false)
             return RecordedFile(
-                path: name.string, size: fingerprint.size, headerSHA256: isWeights ? fingerprint.headerSHA256 : nil,
-                sha256: fingerprint.sha256, modified: nil)
+                path: name.string, size: fingerprint.size, headerSHA256: fingerprint.headerSHA256, sha256: nil,
+                modified: nil)
         }
     }
 

@@ -117,15 +117,20 @@ public struct BatchSpec: Sendable {
 
     // MARK: - Fields
 
-    /// Fills in the texts of an object.
+    /// Fills in the texts of an object, also those in lists of objects: the adapters that are combined.
     private static func fill(
         _ object: JSONValue, for adapter: BatchAdapter, place: String
     ) throws(SpecError) -> JSONValue {
         guard let members = object.object else { return object }
         var filled = members
         for (key, value) in members {
-            guard let text = value.string else { continue }
-            filled[key] = .string(try PathTemplate(text, place: place).filled(for: adapter))
+            if let text = value.string {
+                filled[key] = .string(try PathTemplate(text, place: place).filled(for: adapter))
+            } else if let elements = value.array {
+                var filledElements: [JSONValue] = []
+                for element in elements { filledElements.append(try fill(element, for: adapter, place: place)) }
+                filled[key] = .array(filledElements)
+            }
         }
         return .object(filled)
     }
@@ -133,9 +138,12 @@ public struct BatchSpec: Sendable {
     /// A batch whose conversions all attach the same would be none.
     private static func requireOpenAdapter(_ template: JSONValue) throws(SpecError) {
         for (index, step) in (template["steps"]?.array ?? []).enumerated() {
-            guard step["op"]?.string == AttachAdapterStage.op, let path = step["path"]?.string else { continue }
-            let pathTemplate = try PathTemplate(path, place: place(index, step))
-            if PathTemplate.Field.allCases.contains(where: pathTemplate.has) { return }
+            guard step["op"]?.string == AttachAdapterStage.op else { continue }
+            for adapter in [step] + (step["adapters"]?.array ?? []) {
+                guard let path = adapter["path"]?.string else { continue }
+                let pathTemplate = try PathTemplate(path, place: place(index, step))
+                if PathTemplate.Field.allCases.contains(where: pathTemplate.has) { return }
+            }
         }
         throw SpecError(
             place: "spec", problem: "no step attaches the adapters of the batch",

@@ -17,9 +17,8 @@ struct RecordedFile: Hashable, Sendable {
 
     /// A small file: its whole content counts.
     init(whole path: FilePath) throws {
-        let fingerprint = try Fingerprint.make(path, wholeFile: true)
-        self.init(
-            path: path.string, size: fingerprint.size, headerSHA256: nil, sha256: fingerprint.sha256, modified: nil)
+        let (size, sha256) = try Fingerprint.whole(path)
+        self.init(path: path.string, size: size, headerSHA256: nil, sha256: sha256, modified: nil)
     }
 
     /// A file of a model's weights: its header counts, and when it was last changed.

@@ -1,6 +1,7 @@
 import Checkpoints
 import Quantization
 import Reports
+import Workers
 
 /// One model on its way through a pass over the input: what is done to its tensors, and where the results go.
 ///
@@ -12,6 +13,8 @@ struct Branch: Sendable {
     let inputs: [InputFingerprint]
     /// One writer an output of the plan. They stand or fall together.
     let writers: [any CheckpointWriter]
+    /// What must be done before an output is in place.
+    var announcement: BackgroundTask?
 
     /// Tells the writers the offset of a tensor's double-quantized scales, if they were made in this pass.
     func setOffsets(from run: MemberRun, ofTensor tensor: Int) throws {
@@ -36,12 +39,14 @@ struct Branch: Sendable {
             return report
         }
         guard !isCancelled() else { throw Interrupted() }
+        try announcement?.finish()
         for writer in writers { try writer.commit() }
         return report
     }
 
     /// Removes everything that was written.
     func abandon() {
+        announcement?.waitForEnd()
         for writer in writers { writer.abandon() }
     }
 }

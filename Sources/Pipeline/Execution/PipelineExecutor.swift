@@ -10,6 +10,7 @@ public struct PipelineExecutor: Sendable {
     private let pass: PassPlan
     private let options: PipelineOptions
     private let isCancelled: @Sendable () -> Bool
+    private let announce: (@Sendable (Int) throws -> Void)?
     private let progress: @Sendable (Progress) -> Void
 
     /// Threads that start and complete outputs. They wait for the disk while files are synced: several wait together.
@@ -26,14 +27,18 @@ public struct PipelineExecutor: Sendable {
     /// - Parameters:
     ///   - isCancelled: Asked all the time; when it turns true, all that is not in place yet is undone, and its result is
     ///     ``Interrupted``.
+    ///   - announce: Called with the index of each plan, from any thread, while it runs; it ends before an output is put in
+    ///     place. What it throws is the plan's result.
     ///   - progress: Called after every chunk, from any thread.
     public init(
         pass: PassPlan, options: PipelineOptions, isCancelled: @escaping @Sendable () -> Bool = { false },
+        announce: (@Sendable (_ plan: Int) throws -> Void)? = nil,
         progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) {
         self.pass = pass
         self.options = options
         self.isCancelled = isCancelled
+        self.announce = announce
         self.progress = progress
     }
 
@@ -103,18 +108,22 @@ public struct PipelineExecutor: Sendable {
     /// Makes the branches of all plans, by index, but of those whose outputs cannot be started.
     private func open(_ outcomes: BranchOutcomes) -> [Int: Branch] {
         let known = Mutex<[FilePath: InputFingerprint]>([:])
+        let forms = OutputForms()
         let branches = mapOnThreads(pass.plans.count, threads: PipelineExecutor.syncThreads) {
-            [pass, options, isCancelled] index -> Branch? in
+            [pass, options, isCancelled, announce] index -> Branch? in
+            var announcement: BackgroundTask?
             do {
                 guard !isCancelled() else { throw Interrupted() }
                 let plan = pass.plans[index]
+                announcement = announce.map { announce in BackgroundTask { try announce(index) } }
                 let inputs = try known.withLock {
                     try plan.fingerprints(wholeFiles: options.hashFiles, known: &$0)
                 }
                 let writers = try plan.makeWriters(
-                    inputs: inputs, holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count)
-                return Branch(plan: plan, inputs: inputs, writers: writers)
+                    inputs: inputs, sharing: forms, holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count)
+                return Branch(plan: plan, inputs: inputs, writers: writers, announcement: announcement)
             } catch {
+                announcement?.waitForEnd()
                 outcomes.settle(index, .failure(error))
                 return nil
             }

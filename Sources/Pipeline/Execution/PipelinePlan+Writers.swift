@@ -8,14 +8,15 @@ extension PipelinePlan {
     ///
     /// - Parameters:
     ///   - inputs: The fingerprints of the files that are read, which containers hold.
+    ///   - forms: Of the pass.
     ///   - memoryLimit: Bytes that may wait in the memory of each writer, if it is one that lets bytes wait.
     func makeWriters(
-        inputs: [InputFingerprint], holding memoryLimit: Int
+        inputs: [InputFingerprint], sharing forms: OutputForms, holding memoryLimit: Int
     ) throws -> [any CheckpointWriter] {
         var writers: [any CheckpointWriter] = []
         do {
             for output in model.outputs {
-                writers.append(try makeWriter(for: output, inputs: inputs, holding: memoryLimit))
+                writers.append(try makeWriter(for: output, inputs: inputs, sharing: forms, holding: memoryLimit))
             }
         } catch {
             for writer in writers { writer.abandon() }
@@ -25,25 +26,22 @@ extension PipelinePlan {
     }
 
     private func makeWriter(
-        for output: PlannedOutput, inputs: [InputFingerprint], holding memoryLimit: Int
+        for output: PlannedOutput, inputs: [InputFingerprint], sharing forms: OutputForms, holding memoryLimit: Int
     ) throws -> any CheckpointWriter {
-        let reader = model.input.reader
-        let sideFiles = try model.input.sideFiles(config: configuration(of: output))
-        if output.format == .patch {
+        let form = try forms.form(of: output, in: self)
+        if let files = form.files {
+            guard output.format == .patch else {
+                return try SafetensorsCheckpointWriter(
+                    destination: output.spec.path, layout: files, sideFiles: form.sideFiles, force: replacesOutputs)
+            }
             return try PatchWriter(
-                destination: output.spec.path, base: model.input, tensors: output.tensors, metadata: reader.metadata,
-                maximumShardSize: output.spec.maximumShardSize, sideFiles: sideFiles, memoryLimit: memoryLimit,
-                force: replacesOutputs)
-        }
-        guard output.format == .nf4 else {
-            return try SafetensorsCheckpointWriter(
-                destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata,
-                maximumShardSize: output.spec.maximumShardSize, sideFiles: output.spec.isSingleFile ? [] : sideFiles,
-                force: replacesOutputs)
+                destination: output.spec.path, base: forms.patchBase(model.input), files: files,
+                sideFiles: form.sideFiles, memoryLimit: memoryLimit, force: replacesOutputs)
         }
         let adapters = output.adapters.map { model.adapters[$0] }
         let writer = try NF4ContainerWriter(
-            destination: output.spec.path, tensors: output.tensors, metadata: reader.metadata, sideFiles: sideFiles,
+            destination: output.spec.path, tensors: output.tensors, metadata: model.input.reader.metadata,
+            sideFiles: form.sideFiles,
             adapters: adapters.map { $0.adapter.containerForm(name: $0.pathInSpec, weight: $0.weight) },
             compression: output.spec.compression ?? .zlib, memoryLimit: memoryLimit, force: replacesOutputs)
         do {

@@ -23,25 +23,25 @@ public struct BatchFinish: Sendable {
     /// - Throws: ``PartsError`` naming the adapters and parts that are missing.
     public func finish(count: Int? = nil) throws -> BatchReport {
         let ledger = BatchLedger(plan, onSettled: { _ in })
-        var missing: [Int] = []
+        var missing: [(item: Int, reason: String?)] = []
         for (index, item) in plan.items.enumerated() {
             guard let itemPlan = item.plan else { continue }
             guard let file = item.recordFile, let record = file.earlier else {
-                missing.append(index)
+                missing.append((index, nil))
                 continue
             }
-            if record.isCurrent(file.next, itemPlan) {
-                ledger.settle(index, .converted, reason: record.failedGates, record.figures)
-            } else if record.isDiscarded(file.next) {
+            if record.isDiscarded(file.next) {
                 ledger.settle(index, .gateFailed, reason: record.failedGates, record.figures)
+            } else if let reason = record.objection(file.next, itemPlan) {
+                missing.append((index, reason))
             } else {
-                missing.append(index)
+                ledger.settle(index, .converted, reason: record.failedGates, record.figures)
             }
         }
         guard missing.isEmpty else {
-            let numbers = count.map { count in Set(missing.map { $0 % count + 1 }).sorted() } ?? []
+            let numbers = count.map { count in Set(missing.map { $0.item % count + 1 }).sorted() } ?? []
             throw PartsError.adaptersMissing(
-                missing.map { plan.items[$0].adapter.path },
+                missing.map { (plan.items[$0.item].adapter.path, $0.reason) },
                 parts: numbers.map { Part(number: $0, count: count ?? 1) })
         }
         let report = ledger.outcome(run: nil).report

@@ -168,8 +168,8 @@ public enum PartsError: Error, Sendable, CustomStringConvertible {
     case none(FilePath)
     case missing([Part], of: FilePath)
     case unfit(FilePath, String)
-    /// Adapters of a batch that no part has converted.
-    case adaptersMissing([String], parts: [Part])
+    /// Adapters of a batch that no part has converted, with what is known about why.
+    case adaptersMissing([(path: String, reason: String?)], parts: [Part])
 
     public var description: String {
         switch self {
@@ -178,10 +178,16 @@ public enum PartsError: Error, Sendable, CustomStringConvertible {
             "\(path): \(parts.count == 1 ? "part" : "parts") \(wordList(parts.map(\.description), "and")) \(parts.count == 1 ? "is" : "are") missing; run \(parts.count == 1 ? "it" : "them") with --part \(parts.first?.description ?? "")"
         case .unfit(let path, let reason): "\(path): \(reason); run that part again"
         case .adaptersMissing(let adapters, let parts):
-            "\(adapters.count == 1 ? "the adapter" : "the adapters") \(wordList(adapters, "and")) \(adapters.count == 1 ? "has" : "have") not been converted"
+            "\(adapters.count == 1 ? "the adapter" : "the adapters") \(wordList(adapters.map(\.path), "and")) \(adapters.count == 1 ? "has" : "have") not been converted"
+                + PartsError.reasons(adapters)
                 + (parts.isEmpty
                     ? "; run the parts that are missing, or tell how many there are with --parts"
                     : ": \(parts.count == 1 ? "part" : "parts") \(wordList(parts.map(\.description), "and")) \(parts.count == 1 ? "is" : "are") missing")
         }
+    }
+
+    private static func reasons(_ adapters: [(path: String, reason: String?)]) -> String {
+        let known = adapters.compactMap { adapter in adapter.reason.map { "\(adapter.path): \($0)" } }
+        return known.isEmpty ? "" : " (\(known.joined(separator: "; ")))"
     }
 }
