@@ -3,8 +3,10 @@ import SystemPackage
 
 /// A whole file mapped into memory for reading.
 ///
-/// A copy out of the page cache costs as much as half of what conversions do with the bytes, and mapped pages cost less. Two
-/// things speak against them, and both are taken care of:
+/// Pages cost less than a copy out of the page cache: whole comparisons on two cores take 7 to 10 % less time with them. That
+/// holds for stretches of some MiB, which all threads share; windows of less than 1 MiB are slower than copies, because each
+/// one that goes interrupts all other cores. Filling them ahead (`MAP_POPULATE`) gains nothing over page faults. Two things
+/// speak against mapped files, and both are taken care of:
 ///
 /// - Pages that are gone when they are needed, because another program truncates the file or because the disk fails, end
 ///   the process with SIGBUS. Here a handler of that signal puts zeros in their place and marks the mapping, as compositors
@@ -12,7 +14,7 @@ import SystemPackage
 ///   whether what was read is worth anything. See CFileCalls' `GuardedMapping.h`.
 /// - Pages that have been read stay in the process's resident memory. ``ResidentStretches`` lets go of all but a few.
 final class MappedFile: Sendable {
-    /// What a file is mapped and let go of in: large, because taking pages away from one thread interrupts the others.
+    /// What of a file is let go of at once: large, because taking pages away from one thread interrupts the others.
     static let stretchBytes = 4 << 20
 
     private nonisolated(unsafe) let mapping: OpaquePointer
