@@ -208,8 +208,9 @@ INLINE double fold_group(const double lanes[GROUP]) {
     return fold_lanes(halves);
 }
 
-// Whether squares of this sum were neither too small nor too large for float32, in which they were made. No NaN is.
-INLINE bool is_in_range(double sum) { return sum == 0 || (sum > 0x1p-80 && sum < 0x1p+120); }
+// Whether the squares of this sum were neither too small nor too large for float32, in which they were made: NaN is not, and 0
+// may come from squares that were too small.
+INLINE bool is_in_range(double sum) { return sum > 0x1p-80 && sum < 0x1p+120; }
 
 INLINE double not_negative(double sum) { return sum < 0 ? 0 : sum; }
 

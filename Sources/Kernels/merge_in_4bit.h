@@ -118,10 +118,7 @@ INLINE bool finish_merge_sums(merge_sums *sums, qconv_error_sums *result) {
     end_merge_run(sums);
     for (int moment = 0; moment < MERGE_MOMENTS; moment++) moments[moment] = fold_group(sums->lanes[moment]);
     const double base = moments[BASE_BASE], update = moments[UPDATE_UPDATE], change = moments[CHANGE_CHANGE];
-    if (!is_in_range(base) || !is_in_range(update) || !is_in_range(change)) return false;
-    // Squares that were too small leave products behind.
-    if (base == 0 && (moments[BASE_UPDATE] != 0 || moments[BASE_CHANGE] != 0)) return false;
-    if (update == 0 && (moments[BASE_UPDATE] != 0 || moments[UPDATE_CHANGE] != 0)) return false;
+    if (!is_in_range(base) || !is_in_range(update) || !(change == 0 || is_in_range(change))) return false;
     memset(result, 0, sizeof(*result));
     result->squared_base = base;
     result->squared_update = update;

@@ -31,13 +31,11 @@ INLINE void end_quantize_run(quantize_sums *sums) {
 INLINE bool finish_quantize_sums(quantize_sums *sums, qconv_error_sums *result) {
     double moments[QUANTIZE_MOMENTS];
     end_quantize_run(sums);
-    for (int moment = 0; moment < QUANTIZE_MOMENTS; moment++) {
-        moments[moment] = fold_group(sums->lanes[moment]);
-        if (!is_in_range(moments[moment])) return false;
-    }
+    for (int moment = 0; moment < QUANTIZE_MOMENTS; moment++) moments[moment] = fold_group(sums->lanes[moment]);
+    if (!is_in_range(moments[VALUE_VALUE]) || !is_in_range(moments[WRITTEN_WRITTEN])) return false;
     memset(result, 0, sizeof(*result));
     result->max_abs_error = largest_lane(sums->largest_error);
-    if ((moments[ERROR_ERROR] == 0) != (result->max_abs_error == 0)) return false;
+    if (result->max_abs_error > 0 && !is_in_range(moments[ERROR_ERROR])) return false;
     result->squared_base = result->squared_exact = moments[VALUE_VALUE];
     result->squared_written = moments[WRITTEN_WRITTEN];
     result->squared_error = moments[ERROR_ERROR];

@@ -104,7 +104,8 @@ import Testing
             ]
             for (left, right) in pairs {
                 let right = try #require(right)
-                #expect(abs(left - right) <= 1e-12 * abs(left), "\(row["name"]?.string ?? "")")
+                // A conversion adds in float32 over short runs, a comparison all in float64.
+                #expect(abs(left - right) <= 1e-6 * abs(left), "\(row["name"]?.string ?? "")")
             }
         }
         #expect(compared == 28)

@@ -167,7 +167,7 @@ enum Twin {
         sums.squaredError = error
         sums.writtenDotExact = ((base + square) - error) / 2
         sums.maxAbsError = Double(errors.map(\.magnitude).max() ?? 0)
-        let isNarrow = ![base, square, error].allSatisfy(isInRange) || (error == 0) != (sums.maxAbsError == 0)
+        let isNarrow = !isInRange(base) || !isInRange(square) || sums.maxAbsError > 0 && !isInRange(error)
         return isNarrow ? errorSums(base: values, update: nil, written: written) : sums
     }
 
@@ -176,8 +176,7 @@ enum Twin {
         let change = zip(base, written).map { $1 - $0 }
         let (bb, bd, dd) = (runSum(base, base), runSum(base, update), runSum(update, update))
         let (bx, dx, xx) = (runSum(base, change), runSum(update, change), runSum(change, change))
-        let isNarrow =
-            ![bb, dd, xx].allSatisfy(isInRange) || bb == 0 && (bd != 0 || bx != 0) || dd == 0 && (bd != 0 || dx != 0)
+        let isNarrow = !isInRange(bb) || !isInRange(dd) || xx != 0 && !isInRange(xx)
         guard !isNarrow else { return errorSums(base: base, update: update, written: written) }
         var sums = ErrorSums()
         sums.count = base.count
@@ -192,7 +191,7 @@ enum Twin {
         return sums
     }
 
-    private static func isInRange(_ sum: Double) -> Bool { sum == 0 || sum > 0x1p-80 && sum < 0x1p120 }
+    private static func isInRange(_ sum: Double) -> Bool { sum > 0x1p-80 && sum < 0x1p120 }
 
     /// Σ a · b: in float32 over runs of 256 elements, in float64 from run to run, each of 16 lanes for itself.
     private static func runSum(_ a: [Float], _ b: [Float]) -> Double {

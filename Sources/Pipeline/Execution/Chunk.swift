@@ -60,9 +60,8 @@ final class Chunk {
     private let capacity: Int
     private var allocations: [UnsafeMutableRawPointer]
 
-    /// Bytes of memory for each element of capacity, an upper bound over all encodings: six times floats, dense elements of
-    /// the input and of the result, codes, scales.
-    static let bytesPerElement = 6 * 4 + 8 + 4 + 2 + 1
+    /// Bytes of memory for each element of capacity, an upper bound over all encodings.
+    static let bytesPerElement = 3 * 4 + 8 + 4 + 2 + 1
 
     /// - Parameter capacity: The most elements a chunk can hold.
     init(capacity: Int, clock: WorkClock) {

@@ -41,7 +41,7 @@ public struct PipelinePlan: Sendable {
         try model.checkPendingChanges(spec: spec)
         try model.checkGates(spec.report.gates)
 
-        let targetChunk = ResourcePlan.targetChunkElements
+        let targetChunk = ResourcePlan.targetChunkElements(options)
         let programs = model.tensors.map { [model] in
             TensorProgram(
                 source: $0.source, input: model.sourceTensor(of: $0), operations: $0.operations,

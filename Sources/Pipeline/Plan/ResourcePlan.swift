@@ -23,8 +23,11 @@ public struct ResourcePlan: Sendable {
     /// Bytes of the largest input that is kept in memory from its first pass to its last; 0 where the budget has no room.
     let heldCapacity: Int
 
-    /// Elements that a chunk aims at: few enough for a core's own cache, enough that a system call costs nothing.
-    static let targetChunkElements = 131_072
+    /// Elements that a chunk aims at: few enough for a core's own cache, enough that a system call costs nothing. Less where
+    /// memory is short.
+    static func targetChunkElements(_ options: PipelineOptions) -> Int {
+        options.memory / threadsAsked(options) < 32 << 20 ? 65536 : 131_072
+    }
 
     /// - Parameters:
     ///   - models: The models that are made in one pass over their input.
