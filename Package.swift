@@ -101,6 +101,12 @@ let package = Package(
                 "Checkpoints", "Tensors", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ], path: "Tests/SampleModels"),
+        .testTarget(
+            name: "TensorsTests",
+            dependencies: [
+                "Tensors", "Workers", "SampleModels", "TestSupport",
+                .product(name: "SystemPackage", package: "swift-system"),
+            ]),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "Tensors", "LosslessJSON", "TestSupport"]),
         .testTarget(
             name: "NF4ContainerTests",

@@ -24,4 +24,30 @@ public protocol CheckpointReader: Sendable {
     /// - Throws: ``FileError`` when the file cannot be read.
     func read(_ part: TensorPart, ofTensor tensor: Int, at offset: Int, into buffer: UnsafeMutableRawBufferPointer)
         throws
+
+    /// Calls `body` with bytes of a part of a tensor, as many as `buffer` has room for: where they are, if they need no
+    /// decoding, else read into `buffer`. They have any alignment. The pointer must not leave `body`.
+    ///
+    /// Should the file change meanwhile, `body` may see zeros; then what it did is in vain.
+    ///
+    /// - Parameters:
+    ///   - part: A part that the tensor's encoding has.
+    ///   - tensor: Index into ``tensors``.
+    ///   - offset: The first byte, counted from the start of the part.
+    ///   - buffer: As large as the run of bytes.
+    /// - Throws: As ``read(_:ofTensor:at:into:)``, and what `body` throws.
+    func withBytes(
+        _ part: TensorPart, ofTensor tensor: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws
+}
+
+extension CheckpointReader {
+    public func withBytes(
+        _ part: TensorPart, ofTensor tensor: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try read(part, ofTensor: tensor, at: offset, into: buffer)
+        try body(UnsafeRawBufferPointer(buffer))
+    }
 }

@@ -22,4 +22,11 @@ public struct RenamedCheckpoint: CheckpointReader {
     ) throws {
         try original.read(part, ofTensor: tensor, at: offset, into: buffer)
     }
+
+    public func withBytes(
+        _ part: TensorPart, ofTensor tensor: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try original.withBytes(part, ofTensor: tensor, at: offset, using: buffer, body)
+    }
 }

@@ -55,15 +55,30 @@ public struct WeightsCheckpoint: CheckpointReader {
     public func read(
         _ part: TensorPart, ofTensor tensor: Int, at offset: Int, into buffer: UnsafeMutableRawBufferPointer
     ) throws {
+        let stored = try entry(part, ofTensor: tensor, at: offset, count: buffer.count)
+        try weights[stored.file].read(entry: stored.index, at: offset, into: buffer)
+    }
+
+    public func withBytes(
+        _ part: TensorPart, ofTensor tensor: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let stored = try entry(part, ofTensor: tensor, at: offset, count: buffer.count)
+        try weights[stored.file].withBytes(ofEntry: stored.index, at: offset, using: buffer, body)
+    }
+
+    /// What holds a part, which must hold the bytes asked for.
+    private func entry(
+        _ part: TensorPart, ofTensor tensor: Int, at offset: Int, count: Int
+    ) throws(CheckpointError) -> StoredTensor {
         let source = located[tensor]
         let byteCount = source.location(of: part)?.entry.byteCount ?? 0
-        guard let stored = source.location(of: part), offset >= 0, offset <= byteCount,
-            buffer.count <= byteCount - offset
+        guard let stored = source.location(of: part), offset >= 0, offset <= byteCount, count <= byteCount - offset
         else {
-            throw CheckpointError.outOfRange(
-                tensor: source.tensor.name, part: part, range: offset..<max(offset, offset &+ buffer.count),
+            throw .outOfRange(
+                tensor: source.tensor.name, part: part, range: offset..<max(offset, offset &+ count),
                 byteCount: byteCount)
         }
-        try weights[stored.file].read(entry: stored.index, at: offset, into: buffer)
+        return stored
     }
 }

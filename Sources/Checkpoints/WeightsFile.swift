@@ -16,6 +16,13 @@ protocol WeightsFile: Sendable {
     /// - Parameter index: Index into ``contents``.
     /// - Precondition: the range lies within the tensor.
     func read(entry index: Int, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws
+
+    /// Calls `body` with a part of a tensor's data, where it is or read into `buffer`; see
+    /// ``CheckpointReader/withBytes(_:ofTensor:at:using:_:)``.
+    func withBytes(
+        ofEntry index: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws
 }
 
 /// A tensor of a weights file.

@@ -54,10 +54,15 @@ struct ByteComparison: Sendable {
                 let count = piece.bytes.count
                 let left = UnsafeMutableRawBufferPointer(rebasing: memory[..<count])
                 let right = UnsafeMutableRawBufferPointer(rebasing: memory[count..<2 * count])
-                try plan.a.reader.read(piece.part, ofTensor: a.index, at: piece.bytes.lowerBound, into: left)
-                try plan.b.reader.read(piece.part, ofTensor: b.index, at: piece.bytes.lowerBound, into: right)
-                guard let leftBytes = left.baseAddress, let rightBytes = right.baseAddress else { return }
-                if !equalBytes(leftBytes, rightBytes, count: count) { differs[candidate].set() }
+                let start = piece.bytes.lowerBound
+                try plan.a.reader.withBytes(piece.part, ofTensor: a.index, at: start, using: left) { left in
+                    try plan.b.reader.withBytes(
+                        piece.part, ofTensor: b.index, at: start, using: right
+                    ) { right in
+                        guard let left = left.baseAddress, let right = right.baseAddress else { return }
+                        if !equalBytes(left, right, count: count) { differs[candidate].set() }
+                    }
+                }
                 supervisor.advance(by: 2 * count)
             }
         }

@@ -40,15 +40,17 @@ final class PairWorker {
     func compare(_ pair: TensorPair, _ range: Range<Int>, onRead: (Int) -> Void) throws -> PartialDifference {
         var difference = PartialDifference()
         guard let sides = pair.comparable else { return difference }
-        let bytes =
-            try a.load(range, of: sides.a, from: plan.a.reader) + b.load(range, of: sides.b, from: plan.b.reader)
-        difference.isIdentical = pair.hasOneEncoding && a.hasBytes(of: b)
-        switch pair.arithmetic {
-        case .float32: compareInFloat32(range, &difference)
-        case .float64: compareInFloat64(range, &difference)
-        case .bytes: compareBytes(pair, &difference)
+        try a.hold(range, of: sides.a, from: plan.a.reader) {
+            try b.hold(range, of: sides.b, from: plan.b.reader) {
+                difference.isIdentical = pair.hasOneEncoding && a.hasBytes(of: b)
+                switch pair.arithmetic {
+                case .float32: compareInFloat32(range, &difference)
+                case .float64: compareInFloat64(range, &difference)
+                case .bytes: compareBytes(pair, &difference)
+                }
+            }
         }
-        onRead(bytes)
+        onRead(a.byteCount + b.byteCount)
         return difference
     }
 

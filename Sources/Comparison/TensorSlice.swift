@@ -19,8 +19,11 @@ final class TensorSlice {
     /// The elements as float64, after ``decodeToFloat64()``; few models need them.
     private(set) lazy var doubles = UnsafeMutablePointer<Double>.allocate(capacity: capacity)
     private var hasDoubles = false
-    /// Dense elements or packed codes, as stored.
-    private let stored: UnsafeMutableRawPointer
+    /// How many bytes the elements in hand have.
+    private(set) var byteCount = 0
+    /// Dense elements or packed codes, as stored: in the file, or in ``memory``. At any alignment.
+    private var stored: UnsafeRawPointer
+    private let memory: UnsafeMutableRawPointer
     private let storedScales: UnsafeMutableRawPointer
     private let nestedScales: UnsafeMutablePointer<Float>
     private let capacity: Int
@@ -30,7 +33,8 @@ final class TensorSlice {
         self.capacity = max(capacity, 64)
         let scaleCapacity = self.capacity / BlockQuantization.validBlocksizes[0] + 1
         values = .allocate(capacity: self.capacity)
-        stored = .allocate(byteCount: self.capacity * 8, alignment: 64)
+        memory = .allocate(byteCount: self.capacity * 8, alignment: 64)
+        stored = UnsafeRawPointer(memory)
         scales = .allocate(capacity: scaleCapacity)
         storedScales = .allocate(byteCount: scaleCapacity * 4, alignment: 64)
         nestedScales = .allocate(capacity: scaleCapacity)
@@ -39,46 +43,57 @@ final class TensorSlice {
     deinit {
         if hasDoubles { doubles.deallocate() }
         values.deallocate()
-        stored.deallocate()
+        memory.deallocate()
         scales.deallocate()
         storedScales.deallocate()
         nestedScales.deallocate()
     }
 
-    /// Reads a range of a tensor's elements.
-    ///
-    /// - Returns: The number of bytes read.
-    func load(_ range: Range<Int>, of side: TensorPair.Side, from reader: any CheckpointReader) throws -> Int {
+    /// Calls `body` while the slice holds a range of a tensor's elements.
+    func hold(
+        _ range: Range<Int>, of side: TensorPair.Side, from reader: any CheckpointReader, _ body: () throws -> Void
+    ) throws {
         encoding = side.tensor.encoding
         count = range.count
-        var byteCount = 0
-        for (part, bytes) in encoding.byteRanges(of: range) {
+        let parts = encoding.byteRanges(of: range)
+        byteCount = parts.reduce(0) { $0 + $1.bytes.count }
+        // Scales are few.
+        for (part, bytes) in parts.dropFirst() {
             try reader.read(
                 part, ofTensor: side.index, at: bytes.lowerBound,
                 into: UnsafeMutableRawBufferPointer(start: memory(of: part), count: bytes.count))
-            byteCount += bytes.count
         }
-        return byteCount
+        for (part, bytes) in parts.prefix(1) {
+            let memory = UnsafeMutableRawBufferPointer(start: memory(of: part), count: bytes.count)
+            try reader.withBytes(part, ofTensor: side.index, at: bytes.lowerBound, using: memory) { bytes in
+                stored = bytes.baseAddress ?? stored
+                defer { stored = UnsafeRawPointer(self.memory) }
+                try body()
+            }
+        }
     }
 
     /// Whether another slice of the same encoding has the same bytes.
     func hasBytes(of other: TensorSlice) -> Bool {
         encoding.byteRanges(of: 0..<count).allSatisfy { part, bytes in
-            equalBytes(memory(of: part), other.memory(of: part), count: bytes.count)
+            equalBytes(self.bytes(of: part), other.bytes(of: part), count: bytes.count)
         }
     }
 
     /// The packed codes of a 4-bit tensor.
-    var codes: UnsafePointer<UInt8> {
-        UnsafePointer(stored.bindMemory(to: UInt8.self, capacity: (count + 1) / 2))
-    }
+    var codes: UnsafePointer<UInt8> { stored.bindMemory(to: UInt8.self, capacity: (count + 1) / 2) }
 
-    /// The bytes of a dense tensor.
-    var bytes: UnsafeRawPointer { UnsafeRawPointer(stored) }
-
-    private func memory(of part: TensorPart) -> UnsafeMutableRawPointer {
+    private func bytes(of part: TensorPart) -> UnsafeRawPointer {
         switch part {
         case .values, .codes: stored
+        case .absmax, .nestedAbsmax: UnsafeRawPointer(memory(of: part))
+        }
+    }
+
+    /// Where bytes go that are read.
+    private func memory(of part: TensorPart) -> UnsafeMutableRawPointer {
+        switch part {
+        case .values, .codes: memory
         case .absmax: storedScales
         case .nestedAbsmax: UnsafeMutableRawPointer(nestedScales)
         }
@@ -142,7 +157,7 @@ final class TensorSlice {
 
     /// How many elements of a given width differ from another slice's, as bytes.
     func differingElements(from other: TensorSlice, width: Int) -> Int {
-        (0..<count).count { !equalBytes(bytes + $0 * width, other.bytes + $0 * width, count: width) }
+        (0..<count).count { !equalBytes(stored + $0 * width, other.stored + $0 * width, count: width) }
     }
 }
 

@@ -35,6 +35,7 @@ final class ValueComparison: Sendable {
     ///
     /// - Parameter capacity: Elements of the largest chunk.
     func work(_ supervisor: Supervisor, capacity: Int) {
+        guard !candidates.isEmpty else { return }
         pass.work(supervisor, Worker(comparison: self, worker: PairWorker(plan: plan, capacity: capacity)))
     }
 

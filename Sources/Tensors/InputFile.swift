@@ -1,3 +1,5 @@
+import CFileCalls
+import Synchronization
 import SystemPackage
 
 /// A file opened for positional reads, safe to use from several threads at once.
@@ -6,6 +8,14 @@ public final class InputFile: Sendable {
     /// The size in bytes when the file was opened.
     public let size: Int
     private let descriptor: FileDescriptor
+    /// The file in memory, from when it is first wanted on.
+    private let mapping = Mutex(Mapping.untried)
+
+    private enum Mapping {
+        case untried
+        case mapped(MappedFile)
+        case impossible
+    }
 
     /// Opens a regular file.
     ///
@@ -73,9 +83,74 @@ public final class InputFile: Sendable {
         return bytes
     }
 
-    /// Maps the whole file into memory for reading without a copy.
-    public func map() throws(FileError) -> MappedFile {
-        try MappedFile(descriptor: descriptor, size: size, path: path)
+    // MARK: - In place
+
+    /// The size from which on bytes are not copied: below, one system call costs less than the pages do.
+    static let leastBytesInPlace = 1 << 15
+
+    /// Calls `body` with the bytes from `offset` on, as many as `buffer` has room for: where they are in memory, if they
+    /// are many, else read into `buffer`. They have whatever alignment they have in the file. The pointer must not leave
+    /// `body`.
+    ///
+    /// `body` may see zeros instead of bytes that have gone while it runs; then what it does is in vain, and what it returns
+    /// or throws is dropped.
+    ///
+    /// - Throws: ``FileError`` when the file ends early or the device fails, as ``read(into:at:)``; what `body` throws.
+    public func withBytes<Result>(
+        at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        if let result = try withBytesInPlace(offset..<offset + buffer.count, body) { return result }
+        try read(into: buffer, at: offset)
+        return try body(UnsafeRawBufferPointer(buffer))
+    }
+
+    /// The same, with memory of its own if that takes any.
+    public func withBytes<Result>(
+        _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result {
+        try withBytesInPlace(range, body) ?? bytes(range).withUnsafeBytes(body)
+    }
+
+    /// - Returns: `nil` when the bytes have to be read.
+    private func withBytesInPlace<Result>(
+        _ range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) throws -> Result? {
+        guard range.count >= InputFile.leastBytesInPlace, range.upperBound <= size, let file = mappedFile else {
+            return nil
+        }
+        let outcome = Swift.Result { try file.withBytes(range, body) }
+        if case .success(nil) = outcome {
+            // From here on single reads tell what can be read and what cannot.
+            mapping.withLock { $0 = .impossible }
+            throw reasonForLoss(of: range)
+        }
+        // The rest of a page that the file now ends in reads as zeros, too, and nobody says so.
+        guard file_size(descriptor.rawValue) >= range.upperBound else { throw FileError(.endedEarly, path, nil) }
+        return try outcome.get()
+    }
+
+    /// Why pages with these bytes could not be had.
+    private func reasonForLoss(of range: Range<Int>) -> FileError {
+        do throws(FileError) {
+            for start in stride(from: range.lowerBound, to: range.upperBound, by: MappedFile.stretchBytes) {
+                _ = try bytes(start..<min(start + MappedFile.stretchBytes, range.upperBound))
+            }
+            // It has grown again.
+            return FileError(.endedEarly, path, nil)
+        } catch {
+            return error
+        }
+    }
+
+    private var mappedFile: MappedFile? {
+        mapping.withLock { mapping in
+            if case .untried = mapping {
+                mapping = MappedFile(descriptor: descriptor, size: size).map(Mapping.mapped) ?? .impossible
+            }
+            guard case .mapped(let file) = mapping else { return nil }
+            return file
+        }
     }
 }
 
@@ -85,7 +160,6 @@ public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
         case open = "cannot open"
         case read = "cannot read"
         case endedEarly = "ended before the expected byte while reading"
-        case map = "cannot map into memory"
         case create = "cannot create"
         case write = "cannot write"
         case sync = "cannot sync to disk"

@@ -56,6 +56,16 @@ final class Workspace {
         try bytes.write(to: self[name])
     }
 
+    /// Writes a safetensors file of one bf16 tensor of zeros that takes no space.
+    func sparseModel(weights: Int, to name: String) throws {
+        try safetensors(
+            #"{"model.up_proj.weight":{"dtype":"BF16","shape":[\#(weights >> 12),4096],"data_offsets":[0,\#(weights * 2)]}}"#,
+            data: Data(), to: name)
+        let handle = try FileHandle(forWritingTo: self[name])
+        try handle.truncate(atOffset: try handle.seekToEnd() + UInt64(weights * 2))
+        try handle.close()
+    }
+
     /// Every file below a directory, by its path in it.
     func contents(of directory: String) throws -> [String: Data] {
         try Workspace.contents(of: self[directory])

@@ -3,7 +3,9 @@
 
 #include <stdint.h>
 
-// The calls about files that Linux and Darwin have beyond POSIX, under one name each. All return 0 or set errno and
+#include "GuardedMapping.h"
+
+// The calls about files that Linux and Darwin have beyond POSIX, under one name each. They return 0 or set errno and
 // return -1; ENOSYS where the system has no such call.
 
 /// Reserves disk space for the first `size` bytes of a file, without changing its size where that is possible.
@@ -17,5 +19,8 @@ int file_rename_to_new(const char *source, const char *destination);
 
 /// Swaps two paths at once.
 int file_exchange(const char *first, const char *second);
+
+/// The size of an open file in bytes now; -1 when the system does not say.
+int64_t file_size(int descriptor);
 
 #endif

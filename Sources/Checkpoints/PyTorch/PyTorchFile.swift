@@ -108,6 +108,20 @@ final class PyTorchFile: WeightsFile {
             throw CheckpointError.invalidPyTorch(file: path, problem: .zip(problem))
         }
     }
+
+    func withBytes(
+        ofEntry index: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let tensor = tensors[index]
+        guard case .file(let start)? = storages[tensor.storageKey], tensor.isContiguous else {
+            try read(entry: index, at: offset, into: buffer)
+            return try body(UnsafeRawBufferPointer(buffer))
+        }
+        precondition(offset >= 0 && buffer.count <= tensor.byteCount - offset, "range outside the tensor")
+        try file.withBytes(
+            at: start + tensor.span.lowerBound + offset, using: buffer, body)
+    }
 }
 
 extension PyTorchProblem.FileKind {

@@ -8,4 +8,13 @@ extension SafetensorsFile: WeightsFile {
     func read(entry index: Int, at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws {
         try read(entries[index], at: offset, into: buffer)
     }
+
+    func withBytes(
+        ofEntry index: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        let entry = entries[index]
+        precondition(offset >= 0 && buffer.count <= entry.byteCount - offset, "range outside the tensor")
+        try file.withBytes(at: entry.range.lowerBound + offset, using: buffer, body)
+    }
 }

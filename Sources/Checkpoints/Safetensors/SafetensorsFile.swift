@@ -1,11 +1,10 @@
-import Synchronization
 import SystemPackage
 import Tensors
 
 /// One safetensors file, opened for reading and completely checked.
 ///
 /// Opening reads the header only. Data is read by position, or without a copy from a mapping of the file; both are safe
-/// from several threads at once.
+/// from several threads at once, and also when another program truncates the file.
 public final class SafetensorsFile: Sendable {
     public let path: FilePath
     /// The size of the file in bytes.
@@ -15,9 +14,8 @@ public final class SafetensorsFile: Sendable {
     /// `__metadata__`; `nil` when the file has none.
     public let metadata: [String: String]?
 
-    private let file: InputFile
+    let file: InputFile
     private let indices: [String: Int]
-    private let mapping = Mutex<MappedFile?>(nil)
 
     /// Opens a file and checks its header against its size. Complexity: linear in the header.
     ///
@@ -57,25 +55,16 @@ public final class SafetensorsFile: Sendable {
         try file.bytes(entry.range)
     }
 
-    /// Calls `body` with the bytes of a tensor, row-major, little-endian, without a copy. The pointer must not leave
-    /// `body`.
+    /// Calls `body` with the bytes of a tensor, row-major, little-endian, without a copy of large ones. The pointer must
+    /// not leave `body`.
     ///
-    /// The file is mapped into memory on first use. Should another program truncate it meanwhile, access to the lost
-    /// bytes ends the process: prefer ``read(_:at:into:)`` for files that others may write.
-    ///
-    /// - Throws: ``CheckpointError/noSuchTensor(file:name:)``, ``Tensors/FileError`` when the file cannot be mapped, and
-    ///   what `body` throws.
+    /// - Throws: ``CheckpointError/noSuchTensor(file:name:)``, ``Tensors/FileError`` when the file ends early (it shrank
+    ///   since it was opened; what `body` did is dropped then) or the device fails, and what `body` throws.
     public func withUnsafeBytes<Result>(
         of name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result {
         guard let entry = self[name] else { throw CheckpointError.noSuchTensor(file: path, name: name) }
-        let mapped = try mapping.withLock { mapping in
-            if let mapping { return mapping }
-            let new = try file.map()
-            mapping = new
-            return new
-        }
-        return try mapped.withUnsafeBytes(entry.range, body)
+        return try file.withBytes(entry.range, body)
     }
 
     /// The header's JSON as it stands in the file, without its length field and with its padding.

@@ -65,10 +65,8 @@ final class FitWorker: ChunkWorker {
     func measure(item: Int, _ range: Range<Int>, onRead: (Int) -> Void) throws -> FitSums {
         var sums = FitSums()
         guard let sides = items[item].pair.comparable else { return sums }
-        let bytes =
-            try a.load(range, of: sides.a, from: plan.a.reader) + b.load(range, of: sides.b, from: plan.b.reader)
-        a.decode()
-        b.decode()
+        try a.hold(range, of: sides.a, from: plan.a.reader, a.decode)
+        try b.hold(range, of: sides.b, from: plan.b.reader, b.decode)
         let (base, merged) = (UnsafePointer(a.values), UnsafePointer(b.values))
         sums.change = ErrorSums(base: base, update: nil, written: merged, count: range.count)
         for (index, update) in updates.enumerated() {
@@ -80,7 +78,7 @@ final class FitWorker: ChunkWorker {
             updateValues.update(repeating: 0, count: range.count)
         }
         if items[item].predictsRounding { predictRounding(&sums, count: range.count) }
-        onRead(bytes)
+        onRead(a.byteCount + b.byteCount)
         return sums
     }
 
