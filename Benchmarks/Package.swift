@@ -17,7 +17,6 @@ let package = Package(
             dependencies: [
                 .product(name: "Checkpoints", package: "qconv"),
                 .product(name: "Quantization", package: "qconv"),
-                .product(name: "Reports", package: "qconv"),
                 .product(name: "Tensors", package: "qconv"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "SystemPackage", package: "swift-system"),

@@ -1,5 +1,4 @@
 import Quantization
-import Reports
 import Tensors
 
 /// One operation on a whole matrix, from memory to memory.
