@@ -191,21 +191,55 @@ static void QCONV_NAME(sum_errors)(
 // and in float64 from run to run.
 #define GROUP 16
 #define GROUP_VECTORS (GROUP / QCONV_LANES)
-enum { SUM_RUN = 256 };
+enum { SUM_RUN = 256, MOST_MOMENTS = 6 };
 
-INLINE void end_run(vfloat run[GROUP_VECTORS], double lanes[GROUP]) {
-    for (int v = 0; v < GROUP_VECTORS; v++) {
-        float sums[QCONV_LANES];
-        store(sums, run[v]);
-        for (int lane = 0; lane < QCONV_LANES; lane++) lanes[v * QCONV_LANES + lane] += (double)sums[lane];
-        run[v] = (vfloat){0};
-    }
+// Sums of products of two terms of each element, and the largest error, as bits. All but what `lanes` points to stays in
+// registers.
+typedef struct {
+    vfloat run[MOST_MOMENTS][GROUP_VECTORS];
+    vint largest_error;
+    size_t in_run;
+    double (*lanes)[GROUP];
+} run_sums;
+
+INLINE void add_error(run_sums *sums, vfloat error) {
+    sums->largest_error = __builtin_elementwise_max(sums->largest_error, (vint)error & INT32_MAX);
 }
 
-INLINE double fold_group(const double lanes[GROUP]) {
-    double halves[SUM_LANES];
-    for (int lane = 0; lane < SUM_LANES; lane++) halves[lane] = lanes[lane] + lanes[SUM_LANES + lane];
-    return fold_lanes(halves);
+INLINE void end_run(run_sums *sums, int moments) {
+    // Unrolled: only by constant indices are the sums of a run so many variables.
+#pragma clang loop unroll(full)
+    for (int moment = 0; moment < moments; moment++) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < GROUP_VECTORS; v++) {
+            float run[QCONV_LANES];
+            store(run, sums->run[moment][v]);
+            for (int half = 0; half < QCONV_LANES; half += QCONV_LANES / 2) {
+                double *lanes = sums->lanes[moment] + v * QCONV_LANES + half;
+                store_lanes(lanes, load_lanes(lanes) + load_widened(run + half));
+            }
+            sums->run[moment][v] = (vfloat){0};
+        }
+    }
+    sums->in_run = 0;
+}
+
+// A group has been added.
+INLINE void end_group(run_sums *sums, int moments) {
+    sums->in_run += GROUP;
+    if (sums->in_run == SUM_RUN) end_run(sums, moments);
+}
+
+// The sums of all lanes.
+INLINE void fold_runs(run_sums *sums, int moments, double *result) {
+    end_run(sums, moments);
+    for (int moment = 0; moment < moments; moment++) {
+        double halves[SUM_LANES];
+        for (int lane = 0; lane < SUM_LANES; lane++) {
+            halves[lane] = sums->lanes[moment][lane] + sums->lanes[moment][SUM_LANES + lane];
+        }
+        result[moment] = fold_lanes(halves);
+    }
 }
 
 // Whether the squares of this sum were neither too small nor too large for float32, in which they were made: NaN is not, and 0

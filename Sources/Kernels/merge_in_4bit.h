@@ -84,16 +84,9 @@ INLINE vint move_to_neighbours(
 // follow.
 enum { BASE_BASE, BASE_UPDATE, UPDATE_UPDATE, BASE_CHANGE, UPDATE_CHANGE, CHANGE_CHANGE, MERGE_MOMENTS };
 
-typedef struct {
-    vfloat run[MERGE_MOMENTS][GROUP_VECTORS];
-    double lanes[MERGE_MOMENTS][GROUP];
-    size_t in_run;
-    vint largest_error;
-} merge_sums;
-
 // Takes in vector `v` of a group.
 INLINE void measure_merged(
-    merge_sums *sums, int v, vint codes, vint merged, vfloat update, vfloat absmax, table16 levels
+    run_sums *sums, int v, vint codes, vint merged, vfloat update, vfloat absmax, table16 levels
 ) {
     const vfloat base = look_up(levels, codes) * absmax;
     const vfloat change = look_up(levels, merged) * absmax - base;
@@ -103,20 +96,13 @@ INLINE void measure_merged(
     sums->run[BASE_CHANGE][v] += base * change;
     sums->run[UPDATE_CHANGE][v] += update * change;
     sums->run[CHANGE_CHANGE][v] += change * change;
-    const vint error = (vint)(change - update) & INT32_MAX;
-    sums->largest_error = __builtin_elementwise_max(sums->largest_error, error);
-}
-
-INLINE void end_merge_run(merge_sums *sums) {
-    for (int moment = 0; moment < MERGE_MOMENTS; moment++) end_run(sums->run[moment], sums->lanes[moment]);
-    sums->in_run = 0;
+    add_error(sums, change - update);
 }
 
 // False if float32 was too narrow for an element, and the sums mean nothing.
-INLINE bool finish_merge_sums(merge_sums *sums, qconv_error_sums *result) {
+INLINE bool finish_merge_sums(run_sums *sums, qconv_error_sums *result) {
     double moments[MERGE_MOMENTS];
-    end_merge_run(sums);
-    for (int moment = 0; moment < MERGE_MOMENTS; moment++) moments[moment] = fold_group(sums->lanes[moment]);
+    fold_runs(sums, MERGE_MOMENTS, moments);
     const double base = moments[BASE_BASE], update = moments[UPDATE_UPDATE], change = moments[CHANGE_CHANGE];
     if (!is_in_range(base) || !is_in_range(update) || !(change == 0 || is_in_range(change))) return false;
     memset(result, 0, sizeof(*result));
@@ -159,7 +145,7 @@ INLINE vint merge_lanes(
 // The next group of a block.
 INLINE void merge_group(
     const merger *merger, const uint8_t *base_codes, const float *update, block_scale scale, bool is_zero,
-    rounding_rule rule, bool is_plain, uint64_t key, uint32_t index, uint8_t *codes, merge_sums *sums
+    rounding_rule rule, bool is_plain, uint64_t key, uint32_t index, uint8_t *codes, run_sums *sums
 ) {
     for (int v = 0; v < GROUP_VECTORS; v++) {
         const int i = v * QCONV_LANES;
@@ -170,15 +156,13 @@ INLINE void merge_group(
         store_codes(codes + i / 2, merged);
         if (sums != NULL) measure_merged(sums, v, base, merged, lanes, scale.absmax, merger->levels);
     }
-    if (sums == NULL) return;
-    sums->in_run += GROUP;
-    if (sums->in_run == SUM_RUN) end_merge_run(sums);
+    if (sums != NULL) end_group(sums, MERGE_MOMENTS);
 }
 
 // The last elements of a short block, made a whole group by zeros.
 INLINE void merge_last_group(
     const merger *merger, const uint8_t *base_codes, const float *update, size_t count, block_scale scale, bool is_zero,
-    rounding_rule rule, bool is_plain, uint64_t key, uint32_t index, uint8_t *codes, merge_sums *sums
+    rounding_rule rule, bool is_plain, uint64_t key, uint32_t index, uint8_t *codes, run_sums *sums
 ) {
     const size_t bytes = (count + 1) / 2;
     float padded_update[GROUP] = {0};
@@ -196,7 +180,7 @@ INLINE void merge_last_group(
 
 INLINE void requantize_blocks(
     const merger *merger, const uint8_t *base_codes, const float *absmax, const float *update, size_t count,
-    size_t blocksize, rounding_rule rule, bool is_plain, uint64_t first_index, uint8_t *codes, merge_sums *sums
+    size_t blocksize, rounding_rule rule, bool is_plain, uint64_t first_index, uint8_t *codes, run_sums *sums
 ) {
     for (size_t start = 0; start < count; start += blocksize) {
         const size_t length = smaller(blocksize, count - start);
@@ -222,7 +206,7 @@ INLINE void requantize_blocks(
 INLINE void requantize(
     const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
     const qconv_codebook *codebook, rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes,
-    merge_sums *sums
+    run_sums *sums
 ) {
     merger merger;
     make_rounder(&merger.rounder, codebook, rule);
@@ -248,8 +232,8 @@ INLINE void requantize_and_sum(
         requantize(base_codes, absmax, update, count, blocksize, codebook, rule, key, first_index, codes, NULL);
         return;
     }
-    merge_sums merge_sums;
-    memset(&merge_sums, 0, sizeof(merge_sums));
+    double lanes[MERGE_MOMENTS][GROUP] = {{0}};
+    run_sums merge_sums = {.lanes = lanes};
     requantize(base_codes, absmax, update, count, blocksize, codebook, rule, key, first_index, codes, &merge_sums);
     if (finish_merge_sums(&merge_sums, sums)) return;
     const qconv_elements base = {NULL, base_codes, absmax, blocksize, codebook};

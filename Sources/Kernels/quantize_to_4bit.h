@@ -5,33 +5,20 @@
 // With the value b, the written value w and the error e: Σ b², w², e², from which all sums of a report follow.
 enum { VALUE_VALUE, WRITTEN_WRITTEN, ERROR_ERROR, QUANTIZE_MOMENTS };
 
-typedef struct {
-    vfloat run[QUANTIZE_MOMENTS][GROUP_VECTORS];
-    double lanes[QUANTIZE_MOMENTS][GROUP];
-    size_t in_run;
-    vint largest_error;
-} quantize_sums;
-
 // Takes in vector `v` of a group.
-INLINE void measure_quantized(quantize_sums *sums, int v, vfloat value, vint codes, vfloat absmax, table16 levels) {
+INLINE void measure_quantized(run_sums *sums, int v, vfloat value, vint codes, vfloat absmax, table16 levels) {
     const vfloat written = look_up(levels, codes) * absmax;
     const vfloat error = written - value;
     sums->run[VALUE_VALUE][v] += value * value;
     sums->run[WRITTEN_WRITTEN][v] += written * written;
     sums->run[ERROR_ERROR][v] += error * error;
-    sums->largest_error = __builtin_elementwise_max(sums->largest_error, (vint)error & INT32_MAX);
-}
-
-INLINE void end_quantize_run(quantize_sums *sums) {
-    for (int moment = 0; moment < QUANTIZE_MOMENTS; moment++) end_run(sums->run[moment], sums->lanes[moment]);
-    sums->in_run = 0;
+    add_error(sums, error);
 }
 
 // False if float32 was too narrow for an element, and the sums mean nothing.
-INLINE bool finish_quantize_sums(quantize_sums *sums, qconv_error_sums *result) {
+INLINE bool finish_quantize_sums(run_sums *sums, qconv_error_sums *result) {
     double moments[QUANTIZE_MOMENTS];
-    end_quantize_run(sums);
-    for (int moment = 0; moment < QUANTIZE_MOMENTS; moment++) moments[moment] = fold_group(sums->lanes[moment]);
+    fold_runs(sums, QUANTIZE_MOMENTS, moments);
     if (!is_in_range(moments[VALUE_VALUE]) || !is_in_range(moments[WRITTEN_WRITTEN])) return false;
     memset(result, 0, sizeof(*result));
     result->max_abs_error = largest_lane(sums->largest_error);
@@ -63,7 +50,7 @@ typedef struct {
 // The next group of a block.
 INLINE void quantize_group(
     const quantizer *quantizer, const float *values, quantized_block block, rounding_rule rule, bool is_plain,
-    uint64_t key, uint32_t index, uint8_t *codes, quantize_sums *sums
+    uint64_t key, uint32_t index, uint8_t *codes, run_sums *sums
 ) {
     for (int v = 0; v < GROUP_VECTORS; v++) {
         const int i = v * QCONV_LANES;
@@ -74,14 +61,12 @@ INLINE void quantize_group(
         store_codes(codes + i / 2, rounded);
         if (sums != NULL) measure_quantized(sums, v, value, rounded, block.written, quantizer->levels);
     }
-    if (sums == NULL) return;
-    sums->in_run += GROUP;
-    if (sums->in_run == SUM_RUN) end_quantize_run(sums);
+    if (sums != NULL) end_group(sums, QUANTIZE_MOMENTS);
 }
 
 INLINE void quantize_block(
     const quantizer *quantizer, const float *values, size_t count, quantized_block block, rounding_rule rule,
-    bool is_plain, uint64_t first_index, uint8_t *codes, quantize_sums *sums
+    bool is_plain, uint64_t first_index, uint8_t *codes, run_sums *sums
 ) {
     const uint64_t key = segment_key(quantizer->key, first_index);
     const uint32_t index = (uint32_t)first_index;
@@ -104,7 +89,7 @@ INLINE void quantize_block(
 INLINE void quantize_blocks(
     const quantizer *quantizer, const float *values, const float *absmax, size_t count, size_t blocksize,
     rounding_rule rule, bool is_plain, uint64_t first_index, uint8_t *codes, const float *written_absmax,
-    quantize_sums *sums
+    run_sums *sums
 ) {
     size_t start = 0;
     for (; start + blocksize <= count; start += blocksize) {
@@ -126,7 +111,7 @@ INLINE void quantize_blocks(
 INLINE void quantize(
     const float *values, const float *absmax, size_t count, size_t blocksize, const qconv_codebook *codebook,
     rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes, const float *written_absmax,
-    quantize_sums *sums
+    run_sums *sums
 ) {
     quantizer quantizer;
     make_rounder(&quantizer.rounder, codebook, rule);
@@ -151,8 +136,8 @@ INLINE void quantize_and_sum(
         quantize(values, absmax, count, blocksize, codebook, rule, key, first_index, codes, NULL, NULL);
         return;
     }
-    quantize_sums quantize_sums;
-    memset(&quantize_sums, 0, sizeof(quantize_sums));
+    double lanes[QUANTIZE_MOMENTS][GROUP] = {{0}};
+    run_sums quantize_sums = {.lanes = lanes};
     quantize(
         values, absmax, count, blocksize, codebook, rule, key, first_index, codes, written_absmax, &quantize_sums);
     if (finish_quantize_sums(&quantize_sums, sums)) return;
