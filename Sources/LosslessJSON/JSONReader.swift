@@ -268,7 +268,8 @@ package struct JSONReader {
             if byte == UInt8(ascii: "\"") {
                 let text = bytes.withUnsafeBufferPointer { bytes in
                     let range = UnsafeBufferPointer(rebasing: bytes[start..<position])
-                    return bits < 0x80 ? String(decoding: range, as: UTF8.self) : String(validating: range, as: UTF8.self)
+                    return bits < 0x80
+                        ? String(decoding: range, as: UTF8.self) : String(validating: range, as: UTF8.self)
                 }
                 guard let text else { throw error(.invalidUTF8, at: start) }
                 position += 1

@@ -1,9 +1,11 @@
-import TestSupport
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct StringBytesTests {
-    private static let samples = ["", "a", "ab", "b", "é", "e\u{301}", "漢字", "😀", "layers.0.weight", "layers.10.weight"]
+    private static let samples = [
+        "", "a", "ab", "b", "é", "e\u{301}", "漢字", "😀", "layers.0.weight", "layers.10.weight",
+    ]
 
     @Test func theOrderIsThatOfTheBytes() {
         var random = SeededGenerator(seed: 5)
