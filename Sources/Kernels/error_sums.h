@@ -129,9 +129,31 @@ INLINE double fold_lanes(const double *lanes) {
 // Elements added up as if all were finite; if they were not, they are looked at one by one.
 enum { ERROR_STRETCH = 1024 };
 
+static void QCONV_NAME(decode_floats)(
+    qconv_float_type type, const void *restrict source, size_t count, float *restrict destination);
+
+INLINE size_t float_type_size(qconv_float_type type) {
+    switch (type) {
+    case QCONV_F64:
+        return 8;
+    case QCONV_F32:
+        return 4;
+    case QCONV_F16:
+    case QCONV_BF16:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
 // Values of a stretch: where they stand, or decoded into `buffer`, which stays in the nearest cache.
 INLINE const float *stretch_of(const qconv_elements *elements, size_t start, size_t count, float *buffer) {
     if (elements->values != NULL) return elements->values + start;
+    if (elements->codes == NULL) {
+        const uint8_t *dense = elements->dense;
+        QCONV_NAME(decode_floats)(elements->type, dense + start * float_type_size(elements->type), count, buffer);
+        return buffer;
+    }
     dequantize_range(
         elements->codes, elements->absmax, start, count, elements->blocksize, elements->codebook,
         load_table(elements->codebook->levels), buffer);

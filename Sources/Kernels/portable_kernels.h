@@ -489,9 +489,9 @@ static void QCONV_NAME(dequantize_scales)(
 
 #include "merge_in_4bit.h"
 
-// MARK: - Differences
+// MARK: - Comparing
 
-#include "count_differences.h"
+#include "compare_elements.h"
 
 // MARK: - Element types
 

@@ -171,6 +171,11 @@ enum Twin {
         return isNarrow ? errorSums(base: values, update: nil, written: written) : sums
     }
 
+    /// The sums of elements that are compared.
+    static func comparisonSums(_ a: [Float], _ b: [Float]) -> ErrorSums {
+        a.count < 4096 ? errorSums(base: a, update: nil, written: b) : quantizeSums(a, written: b)
+    }
+
     /// The sums of codes that were moved by an update, as the kernel adds them up on the way.
     static func mergeSums(base: [Float], update: [Float], written: [Float]) -> ErrorSums {
         let change = zip(base, written).map { $1 - $0 }
