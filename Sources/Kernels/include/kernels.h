@@ -2,7 +2,8 @@
 //
 // One source (portable_kernels.h) is compiled for several instruction sets; the best one that the processor has is chosen
 // at the first call. All of them give the same bytes: no reassociation, fixed orders of summation, and no fused
-// multiply-add but in low_rank_update, where it is the rule and emulated where the processor has none.
+// multiply-add where it would show but in low_rank_update and in sums that are made along with codes, where it is the rule and
+// emulated where the processor has none.
 // Counts are in elements. Pointers to float need the alignment of float; pointers to void need none.
 
 #ifndef QCONV_KERNELS_H
