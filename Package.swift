@@ -121,7 +121,7 @@ let package = Package(
                 "Checkpoints", "Tensors", "LosslessJSON", "SampleModels", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ]),
-        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Tensors", "TestSupport"]),
+        .testTarget(name: "QuantizationTests", dependencies: ["Quantization", "Reports", "Tensors", "TestSupport"]),
         .testTarget(
             name: "PipelineTests",
             dependencies: [

@@ -2,6 +2,7 @@ import Checkpoints
 import LosslessJSON
 import SystemPackage
 import Tensors
+import Workers
 
 /// One side of a comparison: a model, or an adapter.
 public struct ComparedModel: Sendable {
@@ -38,6 +39,18 @@ public struct ComparedModel: Sendable {
             configuration = directory.config?.json
             containedAdapters = directory.container?.adapters.map(\.name) ?? []
         }
+    }
+
+    /// Opens both sides of a comparison at once, on two threads.
+    ///
+    /// - Throws: As ``init(path:)``; of two errors the first side's.
+    public static func opening(
+        _ first: FilePath, _ second: FilePath
+    ) throws -> (a: ComparedModel, b: ComparedModel) {
+        let models = mapOnThreads(2, threads: 2) { side in
+            Result { try ComparedModel(path: side == 0 ? first : second) }
+        }
+        return (try models[0].get(), try models[1].get())
     }
 
     /// The name of the file that ``configuration`` was read from.

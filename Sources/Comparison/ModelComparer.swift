@@ -35,8 +35,10 @@ public struct ModelComparer: Sendable {
     ) throws -> ModelDifference {
         let supervisor = Supervisor(isCancelled: isCancelled, onProgress: progress)
         let inFloat64 = plan.pairs.contains { $0.comparable != nil && $0.arithmetic == .float64 }
+        let capacity = plan.largestChunk(of: PairWorker.chunkElements)
         let threads = try plan.affordableThreads(
-            options, bytesPerElement: inFloat64 ? PairWorker.bytesPerElementInFloat64 : PairWorker.bytesPerElement)
+            options, capacity: capacity,
+            bytesPerElement: inFloat64 ? PairWorker.bytesPerElementInFloat64 : PairWorker.bytesPerElement)
 
         let bytes = ByteComparison(plan: plan)
         runOnThreads(threads) { _ in bytes.work(supervisor) }
@@ -45,7 +47,6 @@ public struct ModelComparer: Sendable {
         let identical = bytes.identicalPairs
         let rest = plan.pairs.indices.filter { plan.pairs[$0].comparable != nil && !identical.contains($0) }
         let values = ValueComparison(plan: plan, candidates: rest)
-        let capacity = plan.largestChunk
         runOnThreads(threads) { _ in values.work(supervisor, capacity: capacity) }
         try supervisor.checkFailure()
         return DifferenceBuilder(

@@ -5,10 +5,13 @@ import Tensors
 
 /// Compares runs of elements, one after the other, with memory of its own.
 final class PairWorker {
+    /// About how many elements go through together: few enough for a core's own cache, and so many that even 4-bit codes are
+    /// worth reading in place.
+    static let chunkElements = 1 << 17
     /// Bytes of memory for each element of capacity, an upper bound over all encodings.
     static let bytesPerElement = 2 * TensorSlice.bytesPerElement + 4
     /// The same where values are compared in float64.
-    static let bytesPerElementInFloat64 = bytesPerElement + 2 * 8
+    static let bytesPerElementInFloat64 = 2 * TensorSlice.bytesPerElementInFloat64 + 4
 
     /// The magnitudes of the pair in hand.
     let tally = MagnitudeTally()
@@ -55,14 +58,13 @@ final class PairWorker {
     }
 
     private func compareInFloat32(_ range: Range<Int>, _ difference: inout PartialDifference) {
-        a.decode()
-        b.decode()
-        let (base, written) = (UnsafePointer(a.values), UnsafePointer(b.values))
-        difference.sums = ErrorSums(base: base, update: nil, written: written, count: range.count)
-        difference.counts = tally.add(base, written, count: range.count)
+        a.decodeScales()
+        b.decodeScales()
+        (difference.sums, difference.counts) = tally.add(a.elements, b.elements, count: range.count)
         compareCodes(&difference)
         guard let update = makeUpdate(range) else { return }
-        difference.sumsWithUpdate = ErrorSums(base: base, update: update, written: written, count: range.count)
+        difference.sumsWithUpdate = ErrorSums(
+            base: a.elements, update: update, written: b.elements, count: range.count)
         difference.squaredStep = squaredStep
     }
 

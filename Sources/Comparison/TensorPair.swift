@@ -34,17 +34,15 @@ struct TensorPair: Sendable {
         return (a, b)
     }
 
-    /// Elements that go through together: small enough for a core's own cache, whole blocks of both encodings.
-    static let targetElements = 32768
-
-    var chunkElements: Int {
+    /// The runs that the values go through in, of whole blocks of both encodings; none where they cannot be compared.
+    ///
+    /// - Parameter targetElements: About how long a run is.
+    func chunks(of targetElements: Int) -> Chunks {
         let granules = [a, b].compactMap { $0?.tensor.encoding.granule }
         let granule = granules.reduce(64, max)
-        return max(1, TensorPair.targetElements / granule) * granule
+        return Chunks(
+            elements: comparable?.a.tensor.elementCount ?? 0, length: max(1, targetElements / granule) * granule)
     }
-
-    /// The runs that the values go through in; none where they cannot be compared.
-    var chunks: Chunks { Chunks(elements: comparable?.a.tensor.elementCount ?? 0, length: chunkElements) }
 
     var arithmetic: Arithmetic {
         switch (a?.tensor.encoding.arithmetic, b?.tensor.encoding.arithmetic) {

@@ -7,12 +7,16 @@ import Tensors
 /// A worker has two of them and fills them again and again. A slice starts and ends with a block and a nested block, or
 /// with the tensor.
 final class TensorSlice {
-    /// Bytes of memory for each element of capacity, an upper bound over all encodings, without ``doubles``.
-    static let bytesPerElement = 8 + 4 + 1
+    /// Bytes of memory for each element of capacity, an upper bound over all encodings, as long as nothing is decoded.
+    static let bytesPerElement = 8 + 1
+    /// The same with ``values``.
+    static let bytesPerElementDecoded = bytesPerElement + 4
+    /// The same with ``doubles``.
+    static let bytesPerElementInFloat64 = bytesPerElementDecoded + 8
 
     private(set) var encoding = Encoding.dense(.f32)
     private(set) var count = 0
-    /// The elements as float32, after ``decode()``.
+    /// The elements as float32, after ``decode()``; memory that nobody writes to takes none.
     let values: UnsafeMutablePointer<Float>
     /// The decoded scales of a 4-bit tensor, after ``decodeScales()``.
     let scales: UnsafeMutablePointer<Float>
@@ -99,19 +103,30 @@ final class TensorSlice {
         }
     }
 
+    /// The elements for those who decode them on the way; of a 4-bit tensor after ``decodeScales()``.
+    var elements: MeasuredElements {
+        switch encoding {
+        case .dense(let dtype): .stored(dtype, stored)
+        case .blockQuantized(let quantization):
+            .codes(codes, absmax: scales, blocksize: quantization.blocksize, quantType: quantization.quantType)
+        }
+    }
+
     /// Makes ``values``, and ``scales`` of a 4-bit tensor.
     func decode() {
         switch encoding {
         case .dense(let dtype): FloatConversion.decode(dtype, stored, count: count, into: values)
         case .blockQuantized(let quantization):
-            decodeScales(quantization)
+            decodeScales()
             BlockQuantizer.dequantize(
                 codes, absmax: scales, count: count, blocksize: quantization.blocksize,
                 quantType: quantization.quantType, into: values)
         }
     }
 
-    private func decodeScales(_ quantization: BlockQuantization) {
+    /// Makes ``scales``, if the tensor has any.
+    func decodeScales() {
+        guard let quantization = encoding.blockQuantization else { return }
         let blocks = quantization.blockCount(elements: count)
         guard let double = quantization.doubleQuantization else {
             UnsafeMutableRawPointer(scales).copyMemory(from: storedScales, byteCount: blocks * 4)
@@ -122,7 +137,7 @@ final class TensorSlice {
             blocksize: double.blocksize, offset: double.offset ?? 0, codebook: double.codebook, into: scales)
     }
 
-    /// Makes ``doubles``, and for a floating-point tensor ``values`` too.
+    /// Makes ``doubles``.
     func decodeToFloat64() {
         hasDoubles = true
         guard case .dense(let dtype) = encoding, !dtype.isNarrowFloat else {
@@ -131,9 +146,7 @@ final class TensorSlice {
             return
         }
         switch dtype {
-        case .f64:
-            UnsafeMutableRawPointer(doubles).copyMemory(from: stored, byteCount: count * 8)
-            decode()
+        case .f64: UnsafeMutableRawPointer(doubles).copyMemory(from: stored, byteCount: count * 8)
         case .bool, .u8: widen(UInt8.self)
         case .i8: widen(Int8.self)
         case .i16: widen(Int16.self)

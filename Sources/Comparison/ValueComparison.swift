@@ -21,7 +21,7 @@ final class ValueComparison: Sendable {
     init(plan: ComparisonPlan, candidates: [Int]) {
         self.plan = plan
         self.candidates = candidates
-        pass = ChunkedPass(candidates.map { plan.pairs[$0].chunks })
+        pass = ChunkedPass(candidates.map { plan.pairs[$0].chunks(of: PairWorker.chunkElements) })
         histograms = Mutex(candidates.map { _ in MagnitudeHistogram() })
     }
 

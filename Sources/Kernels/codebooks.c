@@ -1,6 +1,6 @@
 // The 4-bit codebooks of bitsandbytes (bitsandbytes/functional.py, get_4bit_type).
 
-#include "kernels.h"
+#include "kernel_table.h"
 
 #define MIDPOINT(a, b) (((a) + (b)) / 2.0f)
 
@@ -66,3 +66,13 @@ const qconv_codebook qconv_fp4 = {
     .codes_are_ranks = false,
     .zero_code = 0,
 };
+
+#define NIBBLE(byte, bit) ((uint32_t)((byte) >> (bit) & 1) << (4 * ((bit) ^ 1)))
+#define NIBBLES(byte)                                                                                                   \
+    (NIBBLE(byte, 0) | NIBBLE(byte, 1) | NIBBLE(byte, 2) | NIBBLE(byte, 3) | NIBBLE(byte, 4) | NIBBLE(byte, 5)          \
+     | NIBBLE(byte, 6) | NIBBLE(byte, 7))
+#define FOUR(byte) NIBBLES(byte), NIBBLES(byte + 1), NIBBLES(byte + 2), NIBBLES(byte + 3)
+#define SIXTEEN(byte) FOUR(byte), FOUR(byte + 4), FOUR(byte + 8), FOUR(byte + 12)
+#define SIXTY_FOUR(byte) SIXTEEN(byte), SIXTEEN(byte + 16), SIXTEEN(byte + 32), SIXTEEN(byte + 48)
+
+const uint32_t qconv_nibbles[256] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};

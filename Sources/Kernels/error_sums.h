@@ -129,9 +129,31 @@ INLINE double fold_lanes(const double *lanes) {
 // Elements added up as if all were finite; if they were not, they are looked at one by one.
 enum { ERROR_STRETCH = 1024 };
 
+static void QCONV_NAME(decode_floats)(
+    qconv_float_type type, const void *restrict source, size_t count, float *restrict destination);
+
+INLINE size_t float_type_size(qconv_float_type type) {
+    switch (type) {
+    case QCONV_F64:
+        return 8;
+    case QCONV_F32:
+        return 4;
+    case QCONV_F16:
+    case QCONV_BF16:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
 // Values of a stretch: where they stand, or decoded into `buffer`, which stays in the nearest cache.
 INLINE const float *stretch_of(const qconv_elements *elements, size_t start, size_t count, float *buffer) {
     if (elements->values != NULL) return elements->values + start;
+    if (elements->codes == NULL) {
+        const uint8_t *dense = elements->dense;
+        QCONV_NAME(decode_floats)(elements->type, dense + start * float_type_size(elements->type), count, buffer);
+        return buffer;
+    }
     dequantize_range(
         elements->codes, elements->absmax, start, count, elements->blocksize, elements->codebook,
         load_table(elements->codebook->levels), buffer);
@@ -191,19 +213,30 @@ static void QCONV_NAME(sum_errors)(
 // and in float64 from run to run.
 #define GROUP 16
 #define GROUP_VECTORS (GROUP / QCONV_LANES)
-enum { SUM_RUN = 256, MOST_MOMENTS = 6 };
+enum { SUM_RUN = 512, MOST_MOMENTS = 6 };
 
 // Sums of products of two terms of each element, and the largest error, as bits. All but what `lanes` points to stays in
 // registers.
 typedef struct {
     vfloat run[MOST_MOMENTS][GROUP_VECTORS];
-    vint largest_error;
+    vfloat largest_error;
     size_t in_run;
     double (*lanes)[GROUP];
 } run_sums;
 
+// Lanes as they are, but kept out of registers, which the sums of the run need: the compiler is not told that this is the same.
+INLINE double (*in_memory(double (*lanes)[GROUP]))[GROUP] {
+    __asm__("" : "+r"(lanes) : : "memory");
+    return lanes;
+}
+
+// Adds a product of two terms to vector `v` of a sum, rounded once.
+INLINE void add_product(run_sums *sums, int moment, int v, vfloat a, vfloat b) {
+    sums->run[moment][v] = multiply_add(a, b, sums->run[moment][v]);
+}
+
 INLINE void add_error(run_sums *sums, vfloat error) {
-    sums->largest_error = __builtin_elementwise_max(sums->largest_error, (vint)error & INT32_MAX);
+    sums->largest_error = larger_magnitude(sums->largest_error, error);
 }
 
 INLINE void end_run(run_sums *sums, int moments) {
@@ -224,9 +257,9 @@ INLINE void end_run(run_sums *sums, int moments) {
     sums->in_run = 0;
 }
 
-// A group has been added.
-INLINE void end_group(run_sums *sums, int moments) {
-    sums->in_run += GROUP;
+// So many groups have been added, all to the same run.
+INLINE void end_groups(run_sums *sums, int moments, int groups) {
+    sums->in_run += (size_t)groups * GROUP;
     if (sums->in_run == SUM_RUN) end_run(sums, moments);
 }
 
@@ -249,11 +282,10 @@ INLINE bool is_in_range(double sum) { return sum > 0x1p-80 && sum < 0x1p+120; }
 INLINE double not_negative(double sum) { return sum < 0 ? 0 : sum; }
 
 // The largest of magnitudes.
-INLINE double largest_lane(vint magnitudes) {
+INLINE double largest_lane(vfloat magnitudes) {
     float largest = 0;
     for (int lane = 0; lane < QCONV_LANES; lane++) {
-        const float magnitude = float_of_bits((uint32_t)magnitudes[lane]);
-        if (magnitude > largest) largest = magnitude;
+        if (magnitudes[lane] > largest) largest = magnitudes[lane];
     }
     return largest;
 }

@@ -18,4 +18,7 @@ extern const qconv_kernel_table qconv_kernels_avx2;
 extern const qconv_kernel_table qconv_kernels_avx512;
 #endif
 
+// By a byte: eight 4-bit numbers in the order of codes, 1 where the bit is set, the lowest bit's first.
+extern const uint32_t qconv_nibbles[256];
+
 #endif

@@ -11,7 +11,7 @@ typedef struct {
 
 INLINE vint requantize_lanes(
     vint base, vfloat update, block_scale scale, table16 levels, const rounder *rounder, rounding_rule rule,
-    bool is_plain, uint64_t key, uint32_t index
+    bool is_plain, vuint random
 ) {
     const vfloat base_level = look_up(levels, base);
     vfloat scaled_update;
@@ -21,7 +21,7 @@ INLINE vint requantize_lanes(
         scaled_update = update / scale.absmax;
     }
     const vfloat merged = base_level + scaled_update;
-    const vint chosen = round_to_codes(rounder, rule, is_plain, merged, key, index);
+    const vint chosen = round_to_codes(rounder, rule, is_plain, merged, random);
     vint keep = (vint)(merged != merged);
     // Where codes are ranks no two of them have the same level.
     if (!is_plain) keep |= (vint)(look_up(levels, chosen) == base_level);
@@ -30,52 +30,27 @@ INLINE vint requantize_lanes(
 
 // MARK: Updates that point between two neighbouring levels
 
-// By the lower of two neighbouring ranks: the gap between their levels in units of 2^-24, and the longest update that is clearly
-// shorter. 15 stands for what is beyond the outermost levels, where every update ends at the level it started from.
+// By the lower of two neighbouring ranks: the gap between their levels in units of 2^-32, and the longest update that is clearly
+// shorter. 15 stands for what is beyond the outermost levels, where every update ends at the level it started from: a gap so wide
+// that no random part of it is reached.
 typedef struct {
     table16 gaps, limits;
     float gaps_by_rank[16], limits_by_rank[16];
+    // The least of the limits.
+    float limit;
 } neighbours;
 
 INLINE void make_neighbours(neighbours *result, const rounder *rounder) {
+    result->gaps_by_rank[15] = 0x1p+8f;
+    result->limits_by_rank[15] = result->limit = 1;
     for (int i = 0; i < 15; i++) {
-        result->gaps_by_rank[i] = rounder->gaps_by_rank[i] * 0x1p-24f;
-        result->limits_by_rank[i] = rounder->gaps_by_rank[i] * 0.99f;
+        const float limit = rounder->gaps_by_rank[i] * 0.99f;
+        result->gaps_by_rank[i] = rounder->gaps_by_rank[i] * 0x1p-32f;
+        result->limits_by_rank[i] = limit;
+        result->limit = limit < result->limit ? limit : result->limit;
     }
-    result->gaps_by_rank[15] = result->limits_by_rank[15] = __builtin_inff();
     result->gaps = load_table(result->gaps_by_rank);
     result->limits = load_table(result->limits_by_rank);
-}
-
-// Stochastic rounding of levels plus updates, where codes are ranks: most updates are shorter than the gap to the neighbour
-// that they point to, and reach it if they are longer than a random part of the gap. That needs no search and no division.
-//
-// requantize_lanes rounds the quotient, the sum, the distance to the lower level and the probability; all of that moves the point
-// at which it decides otherwise by less than 2^-23. Updates within twice that distance of the point are `doubtful`, and so are
-// all that are not clearly shorter than the gap, NaN included.
-INLINE vint move_to_neighbours(
-    vint base, vfloat update, vfloat reciprocal, const neighbours *neighbours, uint64_t key, uint32_t index,
-    vint *doubtful
-) {
-    const float doubt = 0x1p-22f;
-    const vfloat step = update * reciprocal;
-    const vint points_down = (vint)(step < 0.0f);
-    const vint lower = base + points_down;
-    const vfloat length = (vfloat)((vint)step & INT32_MAX);
-    // Rounding goes up where the random number is less than the distance to the lower level.
-    const vint random = random_bits(key, index);
-    const vint part = choose(points_down, (1 << 24) - random, random);
-    const vfloat gap = look_up(neighbours->gaps, lower);
-    // NaN or -infinity beyond the outermost levels.
-    const vfloat reached = __builtin_convertvector(part, vfloat);
-#if QCONV_HAS_FMA
-    const vfloat excess = __builtin_elementwise_fma(-reached, gap, length);
-#else
-    const vfloat excess = length - reached * gap;
-#endif
-    const vint moves = (vint)(excess > doubt);
-    *doubtful = (~moves & (vint)(excess > -doubt)) | ~(vint)(length <= look_up(neighbours->limits, lower));
-    return base + (moves & (points_down | 1));
 }
 
 // MARK: Sums
@@ -85,17 +60,13 @@ INLINE vint move_to_neighbours(
 enum { BASE_BASE, BASE_UPDATE, UPDATE_UPDATE, BASE_CHANGE, UPDATE_CHANGE, CHANGE_CHANGE, MERGE_MOMENTS };
 
 // Takes in vector `v` of a group.
-INLINE void measure_merged(
-    run_sums *sums, int v, vint codes, vint merged, vfloat update, vfloat absmax, table16 levels
-) {
-    const vfloat base = look_up(levels, codes) * absmax;
-    const vfloat change = look_up(levels, merged) * absmax - base;
-    sums->run[BASE_BASE][v] += base * base;
-    sums->run[BASE_UPDATE][v] += base * update;
-    sums->run[UPDATE_UPDATE][v] += update * update;
-    sums->run[BASE_CHANGE][v] += base * change;
-    sums->run[UPDATE_CHANGE][v] += update * change;
-    sums->run[CHANGE_CHANGE][v] += change * change;
+INLINE void measure_merged(run_sums *sums, int v, vfloat base, vfloat update, vfloat change) {
+    add_product(sums, BASE_BASE, v, base, base);
+    add_product(sums, BASE_UPDATE, v, base, update);
+    add_product(sums, UPDATE_UPDATE, v, update, update);
+    add_product(sums, BASE_CHANGE, v, base, change);
+    add_product(sums, UPDATE_CHANGE, v, update, change);
+    add_product(sums, CHANGE_CHANGE, v, change, change);
     add_error(sums, change - update);
 }
 
@@ -129,17 +100,58 @@ typedef struct {
     uint8_t zero_code;
 } merger;
 
-INLINE vint merge_lanes(
-    const merger *merger, vint base, vfloat update, block_scale scale, rounding_rule rule, bool is_plain, uint64_t key,
-    uint32_t index
+// The vectors of elements that are moved together; and for how many such stretches that is not tried after it failed, which it
+// does time and again where updates are long.
+enum { STRETCH_VECTORS = 4, STRETCH = STRETCH_VECTORS * QCONV_LANES, RETRY_AFTER = 16 };
+
+// Stochastic rounding of levels plus updates, where codes are ranks: most updates are shorter than the gap to the neighbour
+// that they point to, and reach it if they are longer than a random part of the gap. That needs no search and no division.
+//
+// requantize_lanes rounds the quotient, the sum, the distance to the lower level and the probability; all of that moves the point
+// at which it decides otherwise by less than 2^-23, and so does what is rounded here. Updates within the sum of both of the
+// point are doubtful, and so are all that are not clearly shorter than the gap: than the narrowest one, or `by_lane` than their
+// own. A NaN moves nothing here as there.
+//
+// Moves `vectors` vectors; or false, with nothing done, if one element is doubtful.
+INLINE bool move_to_neighbours(
+    const merger *merger, const uint8_t *base_codes, const float *update, int vectors, bool by_lane, block_scale scale,
+    const vuint *random, uint8_t *codes, run_sums *sums
 ) {
-    if (rule == STOCHASTIC && is_plain && scale.divides_easily) {
-        vint doubtful;
-        const vint moved =
-            move_to_neighbours(base, update, scale.reciprocal, &merger->neighbours, key, index, &doubtful);
-        if (__builtin_expect(__builtin_reduce_or(doubtful) == 0, true)) return moved;
+    const float doubt = 0x1p-22f;
+    vint bases[STRETCH_VECTORS], moves[STRETCH_VECTORS], is_long = {0};
+    vfloat steps[STRETCH_VECTORS], gaps[STRETCH_VECTORS], longest = {0}, closest = broadcast(1.0f);
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) {
+        const int i = v * QCONV_LANES;
+        bases[v] = load_codes(base_codes + i / 2);
+        steps[v] = load(update + i) * scale.reciprocal;
+        const vint lower = bases[v] + ((vint)steps[v] >> 31);
+        gaps[v] = look_up(merger->neighbours.gaps, lower);
+        // Rounding goes up where the random number is less than the distance to the lower level: an update must be longer than
+        // that part of the gap if it points up, and than the rest of the gap if it points down. With the random number less 1/2
+        // both are one condition: |step - random * gap| > gap / 2.
+        const vfloat part = __builtin_convertvector((vint)(random[v] ^ 0x80000000), vfloat);
+        const vfloat reached = add_product_loosely(-part, gaps[v], steps[v]);
+        const vfloat excess = add_product_loosely(gaps[v], broadcast(-0x1p+31f), magnitude(reached));
+        moves[v] = (vint)(excess > 0.0f);
+        closest = smaller_magnitude(closest, excess);
+        longest = larger_magnitude(longest, steps[v]);
+        if (by_lane) is_long |= (vint)(magnitude(steps[v]) > look_up(merger->neighbours.limits, lower));
     }
-    return requantize_lanes(base, update, scale, merger->levels, &merger->rounder, rule, is_plain, key, index);
+    if (!by_lane) is_long = (vint)(longest > merger->neighbours.limit);
+    if (__builtin_expect(bits_of_mask(is_long | (vint)(closest <= doubt)) != 0, false)) return false;
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) {
+        const int i = v * QCONV_LANES;
+        const uint32_t moving = bits_of_mask(moves[v]), pointing_down = bits_of_mask((vint)steps[v] >> 31);
+        shift_codes(codes + i / 2, base_codes + i / 2, moving & ~pointing_down, moving & pointing_down);
+        if (sums == NULL) continue;
+        const vfloat base = look_up(merger->levels, bases[v]) * scale.absmax;
+        const vfloat gap = (vfloat)((vint)gaps[v] | ((vint)steps[v] & INT32_MIN)) * (scale.absmax * 0x1p+32f);
+        measure_merged(sums, v % GROUP_VECTORS, base, load(update + i), (vfloat)((vint)gap & moves[v]));
+    }
+    if (sums != NULL) end_groups(sums, MERGE_MOMENTS, vectors / GROUP_VECTORS);
+    return true;
 }
 
 // The next group of a block.
@@ -147,16 +159,28 @@ INLINE void merge_group(
     const merger *merger, const uint8_t *base_codes, const float *update, block_scale scale, bool is_zero,
     rounding_rule rule, bool is_plain, uint64_t key, uint32_t index, uint8_t *codes, run_sums *sums
 ) {
+    vuint random[GROUP_VECTORS] = {{0}};
+    if (rule == STOCHASTIC) random_bits(key, index, GROUP_VECTORS, random);
+    if (rule == STOCHASTIC && is_plain && scale.divides_easily
+        && move_to_neighbours(merger, base_codes, update, GROUP_VECTORS, true, scale, random, codes, sums)) {
+        return;
+    }
     for (int v = 0; v < GROUP_VECTORS; v++) {
         const int i = v * QCONV_LANES;
         const vint base = load_codes(base_codes + i / 2);
         const vfloat lanes = load(update + i);
         vint merged = base;
-        if (!is_zero) merged = merge_lanes(merger, base, lanes, scale, rule, is_plain, key, index + (uint32_t)i);
+        if (!is_zero) {
+            merged = requantize_lanes(
+                base, lanes, scale, merger->levels, &merger->rounder, rule, is_plain, random[v]);
+        }
         store_codes(codes + i / 2, merged);
-        if (sums != NULL) measure_merged(sums, v, base, merged, lanes, scale.absmax, merger->levels);
+        if (sums == NULL) continue;
+        const vfloat level = look_up(merger->levels, base);
+        const vfloat change = look_up(merger->levels, merged) - level;
+        measure_merged(sums, v, level * scale.absmax, lanes, change * scale.absmax);
     }
-    if (sums != NULL) end_group(sums, MERGE_MOMENTS);
+    if (sums != NULL) end_groups(sums, MERGE_MOMENTS, 1);
 }
 
 // The last elements of a short block, made a whole group by zeros.
@@ -182,19 +206,34 @@ INLINE void requantize_blocks(
     const merger *merger, const uint8_t *base_codes, const float *absmax, const float *update, size_t count,
     size_t blocksize, rounding_rule rule, bool is_plain, uint64_t first_index, uint8_t *codes, run_sums *sums
 ) {
+    uint64_t key = segment_key(merger->key, first_index);
+    size_t retry_at = 0;
     for (size_t start = 0; start < count; start += blocksize) {
         const size_t length = smaller(blocksize, count - start);
         const block_scale scale = {broadcast(*absmax), broadcast(1.0f / *absmax), divides_easily(*absmax)};
         const bool is_zero = *absmax++ == 0;
-        const uint64_t key = segment_key(merger->key, first_index + start);
         const uint32_t index = (uint32_t)(first_index + start);
+        if (index == 0) key = segment_key(merger->key, first_index + start);
         const uint8_t *block_base = base_codes + start / 2;
         uint8_t *block = codes + start / 2;
         size_t i = 0;
-        for (; i + GROUP <= length; i += GROUP) {
+        while (i + GROUP <= length) {
+            if (rule == STOCHASTIC && is_plain && scale.divides_easily && i % STRETCH == 0 && i + STRETCH <= length
+                && start + i >= retry_at) {
+                vuint random[STRETCH_VECTORS];
+                random_bits(key, index + (uint32_t)i, STRETCH_VECTORS, random);
+                if (move_to_neighbours(
+                        merger, block_base + i / 2, update + start + i, STRETCH_VECTORS, false, scale, random,
+                        block + i / 2, sums)) {
+                    i += STRETCH;
+                    continue;
+                }
+                retry_at = start + i + RETRY_AFTER * STRETCH;
+            }
             merge_group(
                 merger, block_base + i / 2, update + start + i, scale, is_zero, rule, is_plain, key,
                 index + (uint32_t)i, block + i / 2, sums);
+            i += GROUP;
         }
         if (i == length) continue;
         merge_last_group(
@@ -233,7 +272,7 @@ INLINE void requantize_and_sum(
         return;
     }
     double lanes[MERGE_MOMENTS][GROUP] = {{0}};
-    run_sums merge_sums = {.lanes = lanes};
+    run_sums merge_sums = {.lanes = in_memory(lanes)};
     requantize(base_codes, absmax, update, count, blocksize, codebook, rule, key, first_index, codes, &merge_sums);
     if (finish_merge_sums(&merge_sums, sums)) return;
     const qconv_elements base = {NULL, base_codes, absmax, blocksize, codebook};

@@ -42,6 +42,46 @@ INLINE vfloat broadcast(float value) { return value - (vfloat){0}; }
 // mask ? a : b, with all bits of a lane of the mask equal.
 INLINE vint choose(vint mask, vint a, vint b) { return (mask & a) | (~mask & b); }
 
+INLINE vfloat magnitude(vfloat value) { return (vfloat)((vint)value & INT32_MAX); }
+
+// The larger or smaller of `a`, which has no sign, and the magnitude of b. A NaN in b is never the smaller one, and may be the
+// larger one.
+INLINE vfloat larger_magnitude(vfloat a, vfloat b) {
+#if QCONV_LANES == 16
+    // 10: without sign; 11: the larger magnitude.
+    return (vfloat)_mm512_range_ps((__m512)a, (__m512)b, 0xB);
+#else
+    return (vfloat)__builtin_elementwise_max((vint)a, (vint)magnitude(b));
+#endif
+}
+
+INLINE vfloat smaller_magnitude(vfloat a, vfloat b) {
+#if QCONV_LANES == 16
+    // 10: without sign; 10: the smaller magnitude.
+    return (vfloat)_mm512_range_ps((__m512)a, (__m512)b, 0xA);
+#else
+    return (vfloat)__builtin_elementwise_min((vint)a, (vint)magnitude(b));
+#endif
+}
+
+// A bit for each lane of a mask, that of lane 0 the lowest.
+INLINE uint32_t bits_of_mask(vint mask) {
+    typedef bool vbits __attribute__((ext_vector_type(QCONV_LANES)));
+    const vbits bits = __builtin_convertvector(mask, vbits);
+    uint32_t result = 0;
+    memcpy(&result, &bits, sizeof(bits));
+    return result & ((1u << QCONV_LANES) - 1);
+}
+
+// a * b + c, rounded once or twice.
+INLINE vfloat add_product_loosely(vfloat a, vfloat b, vfloat c) {
+#if QCONV_HAS_FMA
+    return __builtin_elementwise_fma(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 INLINE float float_of_bits(uint32_t bits) {
     float value;
     memcpy(&value, &bits, sizeof(value));
@@ -241,25 +281,36 @@ INLINE uint64_t segment_key(uint64_t key, uint64_t first_index) {
     return z ^ (z >> 31);
 }
 
-// 24 random bits, a function of the key and the lower 32 bits of the element's index.
-INLINE vint random_bits(uint64_t key, uint32_t index) {
+INLINE vuint broadcast_bits(uint32_t bits) { return bits - (vuint){0}; }
+
+// first, first + 1 …
+INLINE vuint lane_numbers(int first) {
     vuint lanes = {0};
-    for (int lane = 0; lane < QCONV_LANES; lane++) lanes[lane] = (uint32_t)lane;
-    vuint x = lanes + (index + (uint32_t)key);
-    x ^= x >> 17;
-    x *= 0xED5AD4BBu;
-    x ^= (uint32_t)(key >> 32);
-    x ^= x >> 11;
-    x *= 0xAC4C1B51u;
-    x ^= x >> 15;
-    x *= 0x31848BABu;
-    x ^= x >> 14;
-    return (vint)(x >> 8);
+    for (int lane = 0; lane < QCONV_LANES; lane++) lanes[lane] = (uint32_t)(first + lane);
+    return lanes;
 }
 
-// The same as a fraction in [0, 1).
-INLINE vfloat random_fraction(uint64_t key, uint32_t index) {
-    return __builtin_convertvector(random_bits(key, index), vfloat) * 0x1p-24f;
+// 32 random bits for each element of `vectors` vectors, a function of the key and the lower 32 bits of the element's index. Only
+// the upper 24 are good. One step of all vectors after the other: each step has to wait for the one before.
+INLINE void random_bits(uint64_t key, uint32_t index, int vectors, vuint *x) {
+#define QCONV_STEP(step) for (int v = 0; v < vectors; v++) step;
+    const vuint start = broadcast_bits(index + (uint32_t)key);
+    const uint32_t upper = (uint32_t)(key >> 32);
+    QCONV_STEP(x[v] = start + lane_numbers(v * QCONV_LANES))
+    QCONV_STEP(x[v] ^= x[v] >> 17)
+    QCONV_STEP(x[v] *= 0xED5AD4BBu)
+    // Two steps: x ^= upper, x ^= x >> 11.
+    QCONV_STEP(x[v] ^= (x[v] >> 11) ^ (upper ^ upper >> 11))
+    QCONV_STEP(x[v] *= 0xAC4C1B51u)
+    QCONV_STEP(x[v] ^= x[v] >> 15)
+    QCONV_STEP(x[v] *= 0x31848BABu)
+    QCONV_STEP(x[v] ^= x[v] >> 14)
+#undef QCONV_STEP
+}
+
+// The upper 24 of random bits as a fraction in [0, 1).
+INLINE vfloat fraction_of(vuint random) {
+    return __builtin_convertvector((vint)(random >> 8), vfloat) * 0x1p-24f;
 }
 
 // Magnitudes whose quotients and remainders neither overflow nor underflow: 2^-60 to 2^60.
@@ -303,9 +354,10 @@ INLINE vint rank_of(const rounder *rounder, bool is_plain, vfloat value, bool eq
     return rank_among(&rounder->tree, value, equal_exceeds);
 }
 
-// The codes of scaled values. A NaN gets the code of the highest level, as in bitsandbytes.
+// The codes of scaled values. A NaN gets the code of the highest level, as in bitsandbytes. `random` is what stochastic rounding
+// decides by.
 INLINE vint round_to_codes(
-    const rounder *rounder, rounding_rule rule, bool is_plain, vfloat scaled, uint64_t key, uint32_t index
+    const rounder *rounder, rounding_rule rule, bool is_plain, vfloat scaled, vuint random
 ) {
     vint rank;
     if (rule == NEAREST) {
@@ -320,7 +372,7 @@ INLINE vint round_to_codes(
         above = (vfloat)choose((vint)(above < -1.0f), (vint)(broadcast(-1.0f)), (vint)above);
         const vfloat probability = divide_by_reciprocal(
             above, look_up(rounder->gaps, rank), look_up(rounder->reciprocal_gaps, rank));
-        rank += 1 + (vint)(random_fraction(key, index) >= probability);
+        rank += 1 + (vint)(fraction_of(random) >= probability);
     }
     return is_plain ? rank : (vint)look_up(rounder->codes, rank);
 }
@@ -354,6 +406,23 @@ INLINE vint load_codes(const uint8_t *source) {
     memcpy(&bytes, source, sizeof(bytes));
     const vpair pairs = __builtin_convertvector(bytes, vpair);
     return (vint)((pairs >> 4) | ((pairs & 15) << 32));
+#endif
+}
+
+// Writes eight codes for each byte of `up` and `down`, one higher or lower where the bit of the element is set.
+INLINE void shift_codes(uint8_t *destination, const uint8_t *source, uint32_t up, uint32_t down) {
+#if QCONV_LANES > 4
+    for (int i = 0; i < QCONV_LANES / 8; i++) {
+        uint32_t codes;
+        memcpy(&codes, source + 4 * i, sizeof(codes));
+        codes += qconv_nibbles[(up >> (8 * i)) & 255] - qconv_nibbles[(down >> (8 * i)) & 255];
+        memcpy(destination + 4 * i, &codes, sizeof(codes));
+    }
+#else
+    uint16_t codes;
+    memcpy(&codes, source, sizeof(codes));
+    codes = (uint16_t)(codes + qconv_nibbles[up] - qconv_nibbles[down]);
+    memcpy(destination, &codes, sizeof(codes));
 #endif
 }
 
@@ -489,9 +558,9 @@ static void QCONV_NAME(dequantize_scales)(
 
 #include "merge_in_4bit.h"
 
-// MARK: - Differences
+// MARK: - Comparing
 
-#include "count_differences.h"
+#include "compare_elements.h"
 
 // MARK: - Element types
 

@@ -9,9 +9,9 @@ enum { VALUE_VALUE, WRITTEN_WRITTEN, ERROR_ERROR, QUANTIZE_MOMENTS };
 INLINE void measure_quantized(run_sums *sums, int v, vfloat value, vint codes, vfloat absmax, table16 levels) {
     const vfloat written = look_up(levels, codes) * absmax;
     const vfloat error = written - value;
-    sums->run[VALUE_VALUE][v] += value * value;
-    sums->run[WRITTEN_WRITTEN][v] += written * written;
-    sums->run[ERROR_ERROR][v] += error * error;
+    add_product(sums, VALUE_VALUE, v, value, value);
+    add_product(sums, WRITTEN_WRITTEN, v, written, written);
+    add_product(sums, ERROR_ERROR, v, error, error);
     add_error(sums, error);
 }
 
@@ -52,16 +52,17 @@ INLINE void quantize_group(
     const quantizer *quantizer, const float *values, quantized_block block, rounding_rule rule, bool is_plain,
     uint64_t key, uint32_t index, uint8_t *codes, run_sums *sums
 ) {
+    vuint random[GROUP_VECTORS] = {{0}};
+    if (rule == STOCHASTIC) random_bits(key, index, GROUP_VECTORS, random);
     for (int v = 0; v < GROUP_VECTORS; v++) {
         const int i = v * QCONV_LANES;
         const vfloat value = load(values + i);
         const vfloat scaled = block.is_whole ? value * block.reciprocal : value / block.divisor;
-        const vint rounded =
-            round_to_codes(&quantizer->rounder, rule, is_plain, scaled, key, index + (uint32_t)i);
+        const vint rounded = round_to_codes(&quantizer->rounder, rule, is_plain, scaled, random[v]);
         store_codes(codes + i / 2, rounded);
         if (sums != NULL) measure_quantized(sums, v, value, rounded, block.written, quantizer->levels);
     }
-    if (sums != NULL) end_group(sums, QUANTIZE_MOMENTS);
+    if (sums != NULL) end_groups(sums, QUANTIZE_MOMENTS, 1);
 }
 
 INLINE void quantize_block(
@@ -137,7 +138,7 @@ INLINE void quantize_and_sum(
         return;
     }
     double lanes[QUANTIZE_MOMENTS][GROUP] = {{0}};
-    run_sums quantize_sums = {.lanes = lanes};
+    run_sums quantize_sums = {.lanes = in_memory(lanes)};
     quantize(
         values, absmax, count, blocksize, codebook, rule, key, first_index, codes, written_absmax, &quantize_sums);
     if (finish_quantize_sums(&quantize_sums, sums)) return;

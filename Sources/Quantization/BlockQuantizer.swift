@@ -50,7 +50,7 @@ public enum BlockQuantizer {
     ///
     /// - Parameter writtenAbsmax: The scales that the codes will be decoded with: `absmax`, or what double quantization makes
     ///   of it.
-    /// - Returns: The sums of the written values against `values`. Terms are added in float32 over runs of 256 elements, and
+    /// - Returns: The sums of the written values against `values`. Terms are added in float32 over runs of 512 elements, and
     ///   those in float64; in other ranges than models have, all in float64.
     public static func quantizeMeasuring(
         _ values: UnsafePointer<Float>, absmax: UnsafePointer<Float>, writtenAbsmax: UnsafePointer<Float>, count: Int,

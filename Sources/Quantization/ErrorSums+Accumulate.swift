@@ -19,7 +19,7 @@ extension ErrorSums {
     }
 
     /// What a kernel has added up.
-    init(_ sums: qconv_error_sums, count: Int) {
+    package init(_ sums: qconv_error_sums, count: Int) {
         self.init()
         self.count = count
         squaredError = sums.squared_error

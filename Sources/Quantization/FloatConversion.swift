@@ -23,8 +23,7 @@ public enum FloatConversion {
     public static func decode(
         _ dtype: DType, _ source: UnsafeRawPointer, count: Int, into destination: UnsafeMutablePointer<Float>
     ) {
-        guard let type = dtype.kernelType else { preconditionFailure("\(dtype.rawValue) cannot be decoded to float32") }
-        qconv_decode_floats(type, source, count, destination)
+        qconv_decode_floats(kernelType(of: dtype), source, count, destination)
     }
 
     /// Encodes `count` float32 values, rounding once. Values too large for a dtype become infinite; in
@@ -52,6 +51,14 @@ public enum FloatConversion {
         float64 source: UnsafePointer<Double>, count: Int, as dtype: DType, into destination: UnsafeMutableRawPointer
     ) {
         qconv_encode_doubles(source, count, encodableType(dtype), destination)
+    }
+
+    /// The kernels' name for a dtype.
+    ///
+    /// - Precondition: ``canDecode(_:)``.
+    static func kernelType(of dtype: DType) -> qconv_float_type {
+        guard let type = dtype.kernelType else { preconditionFailure("\(dtype.rawValue) cannot be decoded to float32") }
+        return type
     }
 
     private static func encodableType(_ dtype: DType) -> qconv_float_type {

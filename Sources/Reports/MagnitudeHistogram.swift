@@ -10,6 +10,8 @@ public struct MagnitudeHistogram: Hashable, Sendable {
     /// Buckets from one power of two to the next.
     private static let bucketsAnOctave = 128
 
+    /// The number of magnitudes counted.
+    public private(set) var total = 0
     /// Magnitudes of zero, or below 1e-40: bucket 0.
     public private(set) var zeros = 0
     /// The bucket of the first of ``counts``.
@@ -20,20 +22,28 @@ public struct MagnitudeHistogram: Hashable, Sendable {
     /// An empty histogram.
     public init() {}
 
-    init(counters: UnsafePointer<UInt32>) {
+    /// What counters hold, one for each bucket, which are zero afterwards.
+    init(taking counters: UnsafeMutablePointer<UInt32>) {
         zeros = Int(counters[0])
-        guard var first = (1..<MagnitudeHistogram.bucketCount).first(where: { counters[$0] > 0 }) else { return }
-        var last = MagnitudeHistogram.bucketCount - 1
-        while counters[last] == 0 { last -= 1 }
+        counters[0] = 0
+        total = zeros
         // Whole octaves, so that merging rarely has to move anything.
-        first -= first % MagnitudeHistogram.bucketsAnOctave
-        last |= MagnitudeHistogram.bucketsAnOctave - 1
+        let width = MagnitudeHistogram.bucketsAnOctave
+        let octaves = stride(from: 0, to: MagnitudeHistogram.bucketCount, by: width)
+        func isUsed(_ octave: Int) -> Bool { !isZero(counters + octave, count: width) }
+        guard let first = octaves.first(where: isUsed), let last = octaves.reversed().first(where: isUsed) else {
+            return
+        }
+        let used = UnsafeMutableBufferPointer(start: counters + first, count: last + width - first)
         firstBucket = first
-        counts = (first...last).map { $0 == 0 ? 0 : Int(counters[$0]) }
+        counts = used.map(Int.init)
+        total = counts.reduce(total, +)
+        used.update(repeating: 0)
     }
 
     /// Adds another histogram's counts.
     public mutating func merge(_ other: MagnitudeHistogram) {
+        total += other.total
         zeros += other.zeros
         guard !other.counts.isEmpty else { return }
         guard !counts.isEmpty else {
@@ -50,15 +60,11 @@ public struct MagnitudeHistogram: Hashable, Sendable {
         for (index, count) in other.counts.enumerated() { counts[offset + index] += count }
     }
 
-    /// The number of magnitudes counted.
-    public var total: Int { counts.reduce(zeros, +) }
-
     /// The nearest-rank percentile: the magnitude at rank ⌈total · thousandths / 1000⌉ in ascending order, placed evenly
     /// within its bucket and so at most 0.8 % off; `nil` when nothing was counted.
     ///
     /// - Parameter maximum: The largest magnitude, which the answer will not exceed.
     public func percentile(thousandths: Int, maximum: Double) -> Double? {
-        let total = total
         guard total > 0 else { return nil }
         // Split, because the product may not fit.
         let rank = max(1, total / 1000 * thousandths + (total % 1000 * thousandths + 999) / 1000)
@@ -89,6 +95,15 @@ public struct MagnitudeHistogram: Hashable, Sendable {
         // The exponent field of float32; 0 holds the subnormals.
         return (firstBucket / MagnitudeHistogram.bucketsAnOctave + first - 127, Array(octaves[first...last]))
     }
+}
+
+/// - Parameter count: A multiple of 16.
+private func isZero(_ counters: UnsafePointer<UInt32>, count: Int) -> Bool {
+    var union = SIMD16<UInt32>.zero
+    for start in stride(from: 0, to: count, by: 16) {
+        union |= UnsafeRawPointer(counters + start).loadUnaligned(as: SIMD16<UInt32>.self)
+    }
+    return union == .zero
 }
 
 /// What a histogram says about a tensor's errors, in the unit of the weights.

@@ -1,4 +1,5 @@
 import Kernels
+import Quantization
 
 /// Counts the magnitudes of errors while a tensor streams by: one thread's part of a ``MagnitudeHistogram``.
 ///
@@ -11,19 +12,26 @@ public final class MagnitudeTally {
     private var overflow = MagnitudeHistogram()
 
     public init() {
-        counters = .allocate(capacity: MagnitudeHistogram.bucketCount)
-        counters.initialize(repeating: 0, count: MagnitudeHistogram.bucketCount)
+        counters = .allocate(capacity: Int(QCONV_MAGNITUDE_COUNTERS))
+        counters.initialize(repeating: 0, count: Int(QCONV_MAGNITUDE_COUNTERS))
     }
 
     deinit {
         counters.deallocate()
     }
 
-    /// Counts |b − a|, rounded to float32, where both are finite; answers what else there is to count.
-    public func add(_ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, count: Int) -> DifferenceCounts {
+    /// Counts |b − a|, rounded to float32, where both are finite; answers what else there is to count, and the sums of b
+    /// against a: of fewer than 4096 elements in float64, of more as in
+    /// ``Quantization/BlockQuantizer/quantizeMeasuring(_:absmax:writtenAbsmax:count:blocksize:quantType:rounding:firstIndex:into:)``.
+    public func add(
+        _ a: MeasuredElements, _ b: MeasuredElements, count: Int
+    ) -> (sums: ErrorSums, counts: DifferenceCounts) {
         makeRoom(for: count)
         var found = qconv_difference_counts()
-        qconv_count_differences(a, b, count, counters, &found)
+        var sums = qconv_error_sums()
+        a.withKernelForm { a in
+            b.withKernelForm { b in qconv_compare_elements(a, b, count, counters, &found, &sums) }
+        }
         var counts = DifferenceCounts()
         counts.changed = found.changed
         counts.nanA = found.nan_a
@@ -31,10 +39,10 @@ public final class MagnitudeTally {
         counts.nanB = found.nan_b
         counts.infiniteB = found.infinite_b
         counts.nonFiniteMismatches = found.non_finite_mismatches
-        return counts
+        return (ErrorSums(sums, count: count), counts)
     }
 
-    /// The same for float64 values. Differences are taken in float64, then rounded to float32.
+    /// Counts float64 values in the same way. Differences are taken in float64, then rounded to float32.
     public func add(_ a: UnsafePointer<Double>, _ b: UnsafePointer<Double>, count: Int) -> DifferenceCounts {
         makeRoom(for: count)
         var counts = DifferenceCounts()
@@ -69,8 +77,7 @@ public final class MagnitudeTally {
 
     private func settle() {
         guard elements > 0 else { return }
-        overflow.merge(MagnitudeHistogram(counters: counters))
-        counters.update(repeating: 0, count: MagnitudeHistogram.bucketCount)
+        overflow.merge(MagnitudeHistogram(taking: counters))
         elements = 0
     }
 }

@@ -100,8 +100,7 @@ struct DiffCommand: ParsableCommand {
         let start = ContinuousClock.now
         let options = try options()
         let gates = try gates()
-        let a = try ComparedModel(path: FilePath(first))
-        let b = try ComparedModel(path: FilePath(second))
+        let (a, b) = try ComparedModel.opening(FilePath(first), FilePath(second))
         let comparer = try ModelComparer(a, b, options: options)
         let progress = ProgressLine(isEnabled: !quiet)
         defer { progress.clear() }

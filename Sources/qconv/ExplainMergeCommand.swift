@@ -57,8 +57,8 @@ struct ExplainMergeCommand: ParsableCommand {
         options.adapter = FilePath(adapter)
         options.threads = streaming.threads
         options.memory = try streaming.memoryBytes()
-        let models = [try ComparedModel(path: FilePath(base)), try ComparedModel(path: FilePath(merged))]
-        let explainer = try MergeExplainer(base: models[0], merged: models[1], options: options)
+        let models = try ComparedModel.opening(FilePath(base), FilePath(merged))
+        let explainer = try MergeExplainer(base: models.a, merged: models.b, options: options)
         let progress = ProgressLine(isEnabled: !quiet)
         defer { progress.clear() }
         let total = explainer.bytesToRead
@@ -66,7 +66,7 @@ struct ExplainMergeCommand: ParsableCommand {
             isCancelled: { Interruption.isRequested },
             progress: { progress.show(done: min($0, total), total: total) })
         explanation.toolVersion = qconvVersion
-        explanation.inputs = try models.flatMap(\.reader.files).filter { $0.extension != "json" }
+        explanation.inputs = try (models.a.reader.files + models.b.reader.files).filter { $0.extension != "json" }
             .map { try Fingerprint.make($0, wholeFile: false) }
         explanation.run = RunFacts(
             seconds: (ContinuousClock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,

@@ -56,10 +56,12 @@ import Testing
         let errors = finite.map { Double($1) - Double($0) }
         let squared = errors.reduce(0) { $0 + $1 * $1 }
         let base = finite.reduce(0) { $0 + Double($1.0) * Double($1.0) }
-        #expect(isClose(sums.squaredError, squared, relative: 1e-11), "\(found.name)")
-        #expect(isClose(sums.squaredExact, base, relative: 1e-11), "\(found.name)")
+        // Of many elements, terms are rounded to float32.
+        let (ofSums, ofLargest) = a.count < 4096 ? (1e-11, 0) : (1e-8, 0x1p-24)
+        #expect(isClose(sums.squaredError, squared, relative: ofSums), "\(found.name)")
+        #expect(isClose(sums.squaredExact, base, relative: ofSums), "\(found.name)")
         let magnitudes = errors.map(abs).sorted()
-        #expect(sums.maxAbsError == magnitudes.last ?? 0, "\(found.name)")
+        #expect(isClose(sums.maxAbsError, magnitudes.last ?? 0, relative: ofLargest), "\(found.name)")
         guard let distribution = found.distribution, !magnitudes.isEmpty else {
             #expect(magnitudes.isEmpty && found.distribution == nil, "\(found.name)")
             return

@@ -6,7 +6,7 @@ import Testing
 extension KernelTests {
     /// Errors that are added up while codes are made: the codes of the plain call, and the sums of plain Swift, bit for bit.
     @Suite struct Measuring {
-        static let counts = [1, 2, 15, 16, 17, 63, 64, 65, 127, 255, 256, 257, 300, 1000, 4099]
+        static let counts = [1, 2, 15, 16, 17, 63, 64, 65, 127, 255, 256, 257, 300, 511, 513, 1000, 4099]
 
         /// Values as models have them, and such that float32 sums would be too narrow for.
         enum Magnitudes: CaseIterable {
@@ -82,7 +82,9 @@ extension KernelTests {
                             rounding: rule, firstIndex: firstIndex)
                         let written = Twin.dequantize(
                             moved, absmax: scales, count: count, blocksize: blocksize, quantType: quantType)
-                        let twin = Twin.mergeSums(base: base, update: update, written: written)
+                        let twin = Twin.mergeSums(
+                            codes, update: update, moved: moved, absmax: scales, blocksize: blocksize,
+                            quantType: quantType)
                         KernelTests.withEachInstructionSet { set in
                             var sums = ErrorSums()
                             let measured = filled(codes.count, with: UInt8(0xEE)) {

@@ -171,9 +171,22 @@ enum Twin {
         return isNarrow ? errorSums(base: values, update: nil, written: written) : sums
     }
 
+    /// The sums of elements that are compared.
+    static func comparisonSums(_ a: [Float], _ b: [Float]) -> ErrorSums {
+        a.count < 4096 ? errorSums(base: a, update: nil, written: b) : quantizeSums(a, written: b)
+    }
+
     /// The sums of codes that were moved by an update, as the kernel adds them up on the way.
-    static func mergeSums(base: [Float], update: [Float], written: [Float]) -> ErrorSums {
-        let change = zip(base, written).map { $1 - $0 }
+    static func mergeSums(
+        _ codes: [UInt8], update: [Float], moved: [UInt8], absmax: [Float], blocksize: Int, quantType: QuantType
+    ) -> ErrorSums {
+        let base = dequantize(codes, absmax: absmax, count: update.count, blocksize: blocksize, quantType: quantType)
+        let written = dequantize(
+            moved, absmax: absmax, count: update.count, blocksize: blocksize, quantType: quantType)
+        let levels = quantType.levels
+        let change = zip(unpack(codes), unpack(moved)).prefix(update.count).enumerated().map { i, pair in
+            (levels[Int(pair.1)] - levels[Int(pair.0)]) * absmax[i / blocksize]
+        }
         let (bb, bd, dd) = (runSum(base, base), runSum(base, update), runSum(update, update))
         let (bx, dx, xx) = (runSum(base, change), runSum(update, change), runSum(change, change))
         let isNarrow = !isInRange(bb) || !isInRange(dd) || xx != 0 && !isInRange(xx)
@@ -193,12 +206,12 @@ enum Twin {
 
     private static func isInRange(_ sum: Double) -> Bool { sum > 0x1p-80 && sum < 0x1p120 }
 
-    /// Σ a · b: in float32 over runs of 256 elements, in float64 from run to run, each of 16 lanes for itself.
+    /// Σ a · b: in float32 over runs of 512 elements, in float64 from run to run, each of 16 lanes for itself.
     private static func runSum(_ a: [Float], _ b: [Float]) -> Double {
         let lanes = (0..<16).map { lane in
-            stride(from: 0, to: a.count, by: 256).reduce(0.0) { total, start in
-                let run = stride(from: start + lane, to: min(start + 256, a.count), by: 16)
-                return total + Double(run.reduce(Float.zero) { $0 + a[$1] * b[$1] })
+            stride(from: 0, to: a.count, by: 512).reduce(0.0) { total, start in
+                let run = stride(from: start + lane, to: min(start + 512, a.count), by: 16)
+                return total + Double(run.reduce(Float.zero) { $0.addingProduct(a[$1], b[$1]) })
             }
         }
         let halves = (0..<8).map { lanes[$0] + lanes[$0 + 8] }

@@ -13,8 +13,10 @@ enum UpdateHypothesis: Hashable, Sendable {
 
 /// Fits changes of tensors to updates, run by run, with memory of its own.
 final class FitWorker: ChunkWorker {
+    /// About how many elements go through together: few enough for a core's own cache, decoded and with what is made of them.
+    static let chunkElements = 1 << 15
     /// Bytes of memory for each element of capacity, an upper bound over all encodings.
-    static let bytesPerElement = 2 * TensorSlice.bytesPerElement + 3 * 4 + 1 + 1
+    static let bytesPerElement = 2 * TensorSlice.bytesPerElementDecoded + 3 * 4 + 1 + 1
 
     /// A tensor and what its change is fitted to.
     struct Item: Sendable {

@@ -35,10 +35,12 @@ public struct MergeExplainer: Sendable {
         progress: @escaping @Sendable (Int) -> Void = { _ in }
     ) throws -> MergeExplanation {
         let supervisor = Supervisor(isCancelled: isCancelled, onProgress: progress)
-        let threads = try plan.affordableThreads(options, bytesPerElement: FitWorker.bytesPerElement)
+        let capacity = plan.largestChunk(of: FitWorker.chunkElements)
+        let threads = try plan.affordableThreads(
+            options, capacity: capacity, bytesPerElement: FitWorker.bytesPerElement)
         func fits(_ items: [FitWorker.Item], _ chunks: [Chunks]) throws -> [FitSums] {
             let pass = ChunkedPass<FitSums>(chunks)
-            let (plan, capacity) = (plan, plan.largestChunk)
+            let plan = plan
             runOnThreads(threads) { _ in
                 pass.work(supervisor, FitWorker(plan: plan, items: items, capacity: capacity))
             }
@@ -57,7 +59,7 @@ public struct MergeExplainer: Sendable {
             return FitWorker.Item(
                 pair: pair, updates: pair.changes.map { .asConfigured($0) }, predictsRounding: true)
         }
-        let sums = try fits(items, rest.map { plan.pairs[$0].chunks })
+        let sums = try fits(items, rest.map { plan.pairs[$0].chunks(of: FitWorker.chunkElements) })
         let builder = ExplanationBuilder(
             plan: plan, identical: identical, sums: Dictionary(uniqueKeysWithValues: zip(rest, sums)))
         let drafts = builder.drafts()

@@ -31,7 +31,7 @@ struct UpdateSearch {
             best[attempt.pair] = (attempt.hypothesis, fit.share)
         }
         let winners = pairs.compactMap { pair in best[pair].map { (pair: pair, hypothesis: $0.hypothesis) } }
-        let whole = try run(winners.map { item($0.pair, $0.hypothesis) }, winners.map { plan.pairs[$0.pair].chunks })
+        let whole = try run(winners.map { item($0.pair, $0.hypothesis) }, winners.map { chunks(of: $0.pair) })
         var findings: [Int: Finding] = [:]
         for (winner, sums) in zip(winners, whole) {
             findings[winner.pair] = ScalingFit(sums).map {
@@ -54,9 +54,11 @@ struct UpdateSearch {
         return (isSquare ? [.transposed(own)] : []) + others.map { .asConfigured($0) }
     }
 
+    private func chunks(of pair: Int) -> Chunks { plan.pairs[pair].chunks(of: FitWorker.chunkElements) }
+
     /// Chunks spread evenly over a tensor.
     private func sample(of pair: Int) -> Chunks {
-        var chunks = plan.pairs[pair].chunks
+        var chunks = chunks(of: pair)
         chunks.stride = max(1, chunks.elements / UpdateSearch.sampleElements)
         return chunks
     }

@@ -2,7 +2,8 @@
 //
 // One source (portable_kernels.h) is compiled for several instruction sets; the best one that the processor has is chosen
 // at the first call. All of them give the same bytes: no reassociation, fixed orders of summation, and no fused
-// multiply-add but in low_rank_update, where it is the rule and emulated where the processor has none.
+// multiply-add where it would show but in low_rank_update and in sums that are made along with codes, where it is the rule and
+// emulated where the processor has none.
 // Counts are in elements. Pointers to float need the alignment of float; pointers to void need none.
 
 #ifndef QCONV_KERNELS_H
@@ -46,14 +47,16 @@ typedef enum {
     QCONV_F8E5M2FNUZ,
 } qconv_float_type;
 
-// Elements as sum_errors takes them: float32 values, or where `values` is NULL the codes that stand for them, which are decoded
-// on the way.
+// Elements as sum_errors and compare_elements take them: float32 values; where `values` is NULL the codes that stand for them; and
+// where `codes` is NULL too, dense elements as they are stored. What is no float32 is decoded on the way.
 typedef struct {
     const float *values;
     const uint8_t *codes;
     const float *absmax;
     size_t blocksize;
     const qconv_codebook *codebook;
+    const void *dense;
+    qconv_float_type type;
 } qconv_elements;
 
 // Sums for error figures; see ErrorSums.swift for what each means.
@@ -64,8 +67,9 @@ typedef struct {
     size_t non_finite_exact, non_finite_written;
 } qconv_error_sums;
 
-// The buckets of a histogram of magnitudes: float32 bit patterns without sign, cut to their 16 upper bits (bfloat16's).
-enum { QCONV_MAGNITUDE_BUCKETS = 32768 };
+// The buckets of a histogram of magnitudes: float32 bit patterns without sign, cut to their 16 upper bits (bfloat16's); and the
+// counters that compare_elements needs to fill one, those behind the buckets being zero before and after.
+enum { QCONV_MAGNITUDE_BUCKETS = 32768, QCONV_MAGNITUDE_COUNTERS = QCONV_MAGNITUDE_BUCKETS + 16 };
 
 // What two runs of values differ in.
 typedef struct {
@@ -137,11 +141,12 @@ typedef struct {
            (const qconv_elements *base, const float *update, const qconv_elements *written, size_t count,               \
             qconv_error_sums *sums),                                                                                    \
            (base, update, written, count, sums))                                                                        \
-    /* Adds |b - a|, rounded to float32, of elements that are finite on both sides to a histogram of                    \
-       QCONV_MAGNITUDE_BUCKETS counters, and the counts to `counts`. */                                                 \
-    KERNEL(void, count_differences,                                                                                     \
-           (const float *a, const float *b, size_t count, uint32_t *histogram, qconv_difference_counts *counts),        \
-           (a, b, count, histogram, counts))                                                                            \
+    /* sums: of the errors of b against a. Adds |b - a|, rounded to float32, of elements that are finite on both sides to   \
+       QCONV_MAGNITUDE_COUNTERS counters, and what else they differ in to `counts`. */                                  \
+    KERNEL(void, compare_elements,                                                                                      \
+           (const qconv_elements *a, const qconv_elements *b, size_t count, uint32_t *counters,                         \
+            qconv_difference_counts *counts, qconv_error_sums *sums),                                                   \
+           (a, b, count, counters, counts, sums))                                                                       \
     KERNEL(void, decode_floats, (qconv_float_type type, const void *source, size_t count, float *destination),          \
            (type, source, count, destination))                                                                          \
     KERNEL(void, encode_floats, (const float *source, size_t count, qconv_float_type type, void *destination),          \
