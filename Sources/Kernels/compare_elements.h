@@ -126,7 +126,7 @@ typedef struct {
 // The processor counts one run's buckets while it finds those of the next: it never waits for what it has just written.
 INLINE void compare_run(
     const compared_side *a, element_form form_a, const compared_side *b, element_form form_b, size_t start,
-    run_sums *sums, bucket_runs buckets, uint32_t *counters
+    run_sums *sums, vint *largest_error, bucket_runs buckets, uint32_t *counters
 ) {
     const size_t span = smaller(scale_span(a, form_a), scale_span(b, form_b));
     for (size_t first = 0; first < SUM_RUN; first += span) {
@@ -137,12 +137,13 @@ INLINE void compare_run(
                 const vfloat value = compared_vector(a, form_a, start, offset, scale_a);
                 const vfloat written = compared_vector(b, form_b, start, offset, scale_b);
                 const vfloat error = written - value;
-                sums->run[VALUE_VALUE][v] += value * value;
-                sums->run[WRITTEN_WRITTEN][v] += written * written;
-                sums->run[ERROR_ERROR][v] += error * error;
-                add_error(sums, error);
-                const vint bucket =
-                    choose((vint)(error == 0), same_element_buckets(v), ((vint)error & INT32_MAX) >> 16);
+                const vint bits = (vint)magnitude(error);
+                add_product(sums, VALUE_VALUE, v, value, value);
+                add_product(sums, WRITTEN_WRITTEN, v, written, written);
+                add_product(sums, ERROR_ERROR, v, error, error);
+                // As integers, of which a NaN is larger than all numbers.
+                *largest_error = __builtin_elementwise_max(*largest_error, bits);
+                const vint bucket = choose((vint)(error == 0), same_element_buckets(v), bits >> 16);
                 memcpy(buckets.now + offset, &bucket, sizeof(bucket));
             }
             count_group(buckets.before + i, counters);
@@ -157,10 +158,10 @@ INLINE void stand_for_none(uint32_t *buckets) {
 
 // Looks closer at a run if it needs that. The error of an element that is not finite is NaN or infinite.
 INLINE void settle_run(
-    compared_side *a, compared_side *b, size_t start, size_t length, run_sums *sums, vint *largest_error,
-    bucket_runs *buckets, uint32_t *counters, qconv_difference_counts *counts
+    compared_side *a, compared_side *b, size_t start, size_t length, vint largest_error, bucket_runs *buckets,
+    uint32_t *counters, qconv_difference_counts *counts
 ) {
-    if (__builtin_reduce_max(sums->largest_error) < 0x7F800000) {
+    if (__builtin_reduce_max(largest_error) < 0x7F800000) {
         buckets->idle += SUM_RUN - length;
     } else {
         fill_buffer(a, start, length);
@@ -169,8 +170,6 @@ INLINE void settle_run(
         stand_for_none(buckets->now);
         buckets->idle += SUM_RUN;
     }
-    *largest_error = __builtin_elementwise_max(*largest_error, sums->largest_error);
-    sums->largest_error = (vint){0};
     uint32_t *const counted = buckets->before;
     buckets->before = buckets->now;
     buckets->now = counted;
@@ -183,7 +182,7 @@ INLINE bool compare_runs(
 ) {
     double lanes[QUANTIZE_MOMENTS][GROUP] = {{0}};
     run_sums sums = {.lanes = lanes};
-    vint largest_error = {0};
+    vint largest_of_all = {0};
     uint32_t memory[2][SUM_RUN];
     bucket_runs buckets = {memory[0], memory[1], SUM_RUN};
     stand_for_none(buckets.before);
@@ -191,14 +190,18 @@ INLINE bool compare_runs(
     for (; start + SUM_RUN <= count; start += SUM_RUN) {
         if (form_a == FROM_BUFFER) fill_buffer(a, start, SUM_RUN);
         if (form_b == FROM_BUFFER) fill_buffer(b, start, SUM_RUN);
-        compare_run(a, form_a, b, form_b, start, &sums, buckets, counters);
-        settle_run(a, b, start, SUM_RUN, &sums, &largest_error, &buckets, counters, counts);
+        vint largest_error = {0};
+        compare_run(a, form_a, b, form_b, start, &sums, &largest_error, buckets, counters);
+        settle_run(a, b, start, SUM_RUN, largest_error, &buckets, counters, counts);
+        largest_of_all = __builtin_elementwise_max(largest_of_all, largest_error);
     }
     if (start < count) {
         fill_buffer(a, start, count - start);
         fill_buffer(b, start, count - start);
-        compare_run(a, FROM_BUFFER, b, FROM_BUFFER, start, &sums, buckets, counters);
-        settle_run(a, b, start, count - start, &sums, &largest_error, &buckets, counters, counts);
+        vint largest_error = {0};
+        compare_run(a, FROM_BUFFER, b, FROM_BUFFER, start, &sums, &largest_error, buckets, counters);
+        settle_run(a, b, start, count - start, largest_error, &buckets, counters, counts);
+        largest_of_all = __builtin_elementwise_max(largest_of_all, largest_error);
     }
     for (size_t i = 0; i < SUM_RUN; i += GROUP) count_group(buckets.before + i, counters);
 
@@ -209,7 +212,7 @@ INLINE bool compare_runs(
     }
     counts->changed += (count + SUM_RUN - 1) / SUM_RUN * SUM_RUN + SUM_RUN - same;
     counters[0] += (uint32_t)(same - buckets.idle);
-    sums.largest_error = largest_error;
+    sums.largest_error = (vfloat)largest_of_all;
     return finish_quantize_sums(&sums, result);
 }
 
