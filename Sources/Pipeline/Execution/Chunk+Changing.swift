@@ -230,7 +230,12 @@ extension Chunk {
     /// The scales of elements that stand as they were loaded, if their dtype needs no decoding.
     private func computeStoredScales(blocksize: Int, into scales: UnsafeMutablePointer<Float>) -> Bool {
         guard isInput, case .dense(let dtype) = encoding, BlockQuantizer.hasAbsmax(of: dtype) else { return false }
-        BlockQuantizer.absmax(dtype, parts.dense, count: count, blocksize: blocksize, into: scales)
+        if let kept = held?.scales(of: range, blocksize: blocksize) {
+            scales.update(from: kept, count: (count + blocksize - 1) / blocksize)
+        } else {
+            BlockQuantizer.absmax(dtype, parts.dense, count: count, blocksize: blocksize, into: scales)
+            held?.keep(scales, of: range, blocksize: blocksize)
+        }
         return true
     }
 }

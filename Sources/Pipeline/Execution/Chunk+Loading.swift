@@ -2,26 +2,39 @@ import Checkpoints
 import Quantization
 import Tensors
 
+/// What a chunk is loaded for.
+enum HeldPass {
+    /// A look at some of the tensor.
+    case sample
+    /// The first pass over all chunks of the tensor.
+    case first
+    /// Another one: what is held was loaded before.
+    case later
+}
+
 extension Chunk {
     /// Reads a range of a tensor, for any number of branches. Values are decoded when they are first asked for; those beyond
     /// the tensor's end are zeros.
     ///
     /// - Parameters:
     ///   - held: Where the tensor's input is kept, if it is.
-    ///   - isHeldYet: Whether it has been read before.
+    ///   - pass: What for. In all passes over a tensor its chunks are the same.
     func load(
         _ range: Range<Int>, ofTensor index: Int, from reader: any CheckpointReader, granule: Int, held: HeldInput?,
-        isHeldYet: Bool
+        pass: HeldPass
     ) throws {
         input = reader.tensors[index]
         self.range = range
         self.granule = granule
         let stored = range.clamped(to: 0..<input.elementCount)
+        // Chunks that go on beyond the tensor are not held.
+        self.held = pass == .sample || stored.count < count ? nil : held
+        if pass == .first { self.held?.forgetScales(of: range) }
         baseParts = inputMemory
         for (part, bytes) in input.encoding.byteRanges(of: stored) {
             if part == .values, stored.count == count, let place = held?.bytes(bytes).baseAddress {
                 baseParts.dense = place
-                if isHeldYet { continue }
+                if pass == .later { continue }
             }
             try clock.during(.reading) {
                 try reader.read(

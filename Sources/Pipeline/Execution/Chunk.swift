@@ -24,6 +24,8 @@ final class Chunk {
     var baseParts: ChunkParts
     /// Where input is read into.
     let inputMemory: ChunkParts
+    /// Where the chunk's input and scales are held between passes, if they are.
+    var held: HeldInput?
     /// How the elements are encoded now.
     var encoding = Encoding.dense(.f32)
     /// The elements as they are now, in their encoding.

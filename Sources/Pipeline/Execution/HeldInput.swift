@@ -1,23 +1,64 @@
 import Tensors
 
-/// Memory for the whole input of one tensor that goes through in several passes, so that it is read once.
+/// Memory for the whole input of one tensor that goes through in several passes, so that it is read once, and its scales are
+/// computed once.
 ///
 /// Workers fill disjoint ranges in the first pass and look at them in later ones; the scheduler keeps the passes apart.
 final class HeldInput: Sendable {
     nonisolated(unsafe) private let memory: UnsafeMutableRawPointer
+    nonisolated(unsafe) private let scales: UnsafeMutablePointer<Float>
+    /// By the chunk's first element, in units of the smallest granule: the block size of the scales that are kept of it; 0
+    /// while there are none.
+    nonisolated(unsafe) private let blocksizes: UnsafeMutablePointer<Int>
 
     /// - Parameter capacity: Bytes, for the largest tensor that is held.
     init(capacity: Int) {
         memory = .allocate(byteCount: capacity, alignment: 64)
+        scales = .allocate(capacity: HeldInput.scaleCount(capacity))
+        blocksizes = .allocate(capacity: HeldInput.chunkCount(capacity))
+        blocksizes.initialize(repeating: 0, count: HeldInput.chunkCount(capacity))
     }
 
     deinit {
         memory.deallocate()
+        scales.deallocate()
+        blocksizes.deallocate()
     }
+
+    /// Bytes of memory in all.
+    static func byteCount(capacity: Int) -> Int {
+        capacity == 0 ? 0 : capacity + 4 * scaleCount(capacity) + 8 * chunkCount(capacity)
+    }
+
+    /// Room for the scales of 16-bit elements in the smallest blocks. Those of narrower ones are not kept.
+    private static func scaleCount(_ capacity: Int) -> Int {
+        capacity / 2 / BlockQuantization.validBlocksizes[0] + 1
+    }
+
+    private static func chunkCount(_ capacity: Int) -> Int { capacity / 2 / TensorProgram.smallestGranule + 1 }
 
     /// Where bytes of the tensor are kept.
     func bytes(_ range: Range<Int>) -> UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: memory + range.lowerBound, count: range.count)
+    }
+
+    /// Forgets what is kept of a chunk: another tensor begins.
+    func forgetScales(of chunk: Range<Int>) {
+        blocksizes[chunk.lowerBound / TensorProgram.smallestGranule] = 0
+    }
+
+    /// The scales of a chunk's elements; `nil` when they are not kept.
+    func scales(of chunk: Range<Int>, blocksize: Int) -> UnsafePointer<Float>? {
+        guard blocksizes[chunk.lowerBound / TensorProgram.smallestGranule] == blocksize else { return nil }
+        return UnsafePointer(scales + chunk.lowerBound / blocksize)
+    }
+
+    /// Keeps the scales of a chunk's 16-bit elements, unless it has others already.
+    func keep(_ source: UnsafePointer<Float>, of chunk: Range<Int>, blocksize: Int) {
+        let place = blocksizes + chunk.lowerBound / TensorProgram.smallestGranule
+        guard place.pointee == 0 else { return }
+        (scales + chunk.lowerBound / blocksize).update(from: source, count: (chunk.count + blocksize - 1) / blocksize)
+        place.pointee = blocksize
     }
 }
 

@@ -87,7 +87,7 @@ final class TensorWorker {
         let (reader, tensor) = try source(of: program)
         try chunk.load(
             range, ofTensor: tensor, from: reader, granule: program.granule, held: work.held,
-            isHeldYet: !work.phase.isFirstPass && work.phase.cut == .chunks)
+            pass: work.phase.cut == .sample ? .sample : work.phase.isFirstPass ? .first : .later)
         var result = JobResult()
         for step in work.phase.steps {
             let member = program.members[step.member]

@@ -49,8 +49,8 @@ public struct ResourcePlan: Sendable {
         copyCapacity = copyBytes
         let working = ResourcePlan.peakMemory(threads: threads, perThread: perThread, factorBytes: factorBytes)
         let held = programs.lazy.map(\.heldBytes).max() ?? 0
-        heldCapacity = working + openTensors * held <= options.memory ? held : 0
-        peakMemory = working + openTensors * heldCapacity
+        heldCapacity = working + openTensors * HeldInput.byteCount(capacity: held) <= options.memory ? held : 0
+        peakMemory = working + openTensors * HeldInput.byteCount(capacity: heldCapacity)
         bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
         bytesWritten = models.flatMap(\.outputs).map { output in
             output.format == .patch ? 0 : output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
