@@ -16,6 +16,7 @@ public final class OutputFile: Sendable {
     private let descriptor: FileDescriptor
     /// Bytes written so far, in whatever order.
     private let written = Atomic(0)
+    private let turns = WriteTurns()
 
     /// After so many bytes the disk is told to begin, so that ``sync()`` finds little left to wait for.
     private static let writebackStep = 1 << 20
@@ -50,10 +51,24 @@ public final class OutputFile: Sendable {
         try resize(to: byteCount)
     }
 
-    /// Writes all of `bytes` from `offset` on.
+    /// Writes all of `bytes` from `offset` on. While another thread writes to this file they may be left for that one, so they
+    /// are in the file once all calls have returned.
     ///
-    /// - Throws: ``FileError`` when the disk is full or fails.
+    /// - Throws: ``FileError`` when the disk is full or fails, also with what another thread has left.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+        guard turns.begin() else {
+            if !turns.leave(bytes, at: offset) { try put(bytes, at: offset) }
+            return
+        }
+        var failure: FileError?
+        do throws(FileError) { try put(bytes, at: offset) } catch { failure = error }
+        while let (bytes, offset) = turns.next() {
+            do throws(FileError) { try put(bytes, at: offset) } catch { failure = failure ?? error }
+        }
+        if let failure { throw failure }
+    }
+
+    private func put(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
         var done = 0
         while done < bytes.count {
             do {
@@ -72,9 +87,19 @@ public final class OutputFile: Sendable {
 
     /// Writes all of `bytes` from `offset` on.
     public func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+        try withBuffer(bytes) { buffer throws(FileError) in try write(buffer, at: offset) }
+    }
+
+    private func put(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+        try withBuffer(bytes) { buffer throws(FileError) in try put(buffer, at: offset) }
+    }
+
+    private func withBuffer(
+        _ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) throws(FileError) -> Void
+    ) throws(FileError) {
         var failure: FileError?
         bytes.withUnsafeBytes { buffer in
-            do throws(FileError) { try write(buffer, at: offset) } catch { failure = error }
+            do throws(FileError) { try body(buffer) } catch { failure = error }
         }
         if let failure { throw failure }
     }
