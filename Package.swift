@@ -34,15 +34,15 @@ let package = Package(
         // The inner loops of patches.
         .target(name: "PatchKernels"),
         // System calls about files that Swift does not import on Linux.
-        .target(name: "CFileCalls"),
+        .target(name: "CSystemCalls"),
         .target(
             name: "Tensors",
-            dependencies: ["CFileCalls", .product(name: "SystemPackage", package: "swift-system")]),
+            dependencies: ["CSystemCalls", .product(name: "SystemPackage", package: "swift-system")]),
         .target(name: "Quantization", dependencies: ["Tensors", "Kernels"]),
         .target(
             name: "Checkpoints",
             dependencies: [
-                "Tensors", "Quantization", "LosslessJSON", "CFileCalls", "CZlib", "DeflateKernels", "PatchKernels",
+                "Tensors", "Quantization", "LosslessJSON", "CSystemCalls", "CZlib", "DeflateKernels", "PatchKernels",
                 "Workers",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "SystemPackage", package: "swift-system"),
@@ -80,7 +80,7 @@ let package = Package(
         .executableTarget(
             name: "qconv",
             dependencies: [
-                "Pipeline", "Comparison", "Lint", "Workers",
+                "Pipeline", "Comparison", "Lint", "Workers", "CSystemCalls",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .testTarget(

@@ -42,7 +42,7 @@ public struct WeightsCheckpoint: CheckpointReader {
         let stored = weights.enumerated().flatMap { file, weights in
             weights.contents.enumerated().map { StoredTensor(entry: $0.element, file: file, index: $0.offset) }
         }
-        var grouping = BitsAndBytesGrouping(stored) { tensor in
+        let grouping = BitsAndBytesGrouping(stored) { tensor in
             var bytes = [UInt8](repeating: 0, count: tensor.entry.byteCount)
             try bytes.withUnsafeMutableBytes { try weights[tensor.file].read(entry: tensor.index, at: 0, into: $0) }
             return bytes

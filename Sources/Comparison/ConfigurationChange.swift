@@ -1,4 +1,5 @@
 import LosslessJSON
+import Tensors
 
 /// A key of two configurations that has not the same value in both.
 public struct ConfigurationChange: Hashable, Sendable {
@@ -28,7 +29,7 @@ public struct ConfigurationChange: Hashable, Sendable {
     }
 
     static func list(metadata a: [String: String], _ b: [String: String]) -> [ConfigurationChange] {
-        Set(a.keys).union(b.keys).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }.compactMap { key in
+        Set(a.keys).union(b.keys).sorted { $0.precedesByBytes($1) }.compactMap { key in
             guard a[key] != b[key] else { return nil }
             return ConfigurationChange(
                 key: key, a: a[key].map { .string($0) }, b: b[key].map { .string($0) })

@@ -41,7 +41,7 @@ struct DifferenceTable {
         func descending(_ value: (LayerGroup) -> Double) -> [LayerGroup] {
             let keyed = groups.map { (value($0), $0.name, $0) }
             return keyed.sorted { left, right in
-                left.0 != right.0 ? left.0 > right.0 : left.1.utf8.lexicographicallyPrecedes(right.1.utf8)
+                left.0 != right.0 ? left.0 > right.0 : left.1.precedesByBytes(right.1)
             }.map(\.2)
         }
         return switch order {

@@ -79,6 +79,29 @@ package struct JSONReader {
         return try parseNumber()
     }
 
+    /// Reads a number that may be an integer: `nil` when it is none, or too large.
+    package mutating func readInteger() throws(JSONParseError) -> Int? {
+        let start = position
+        var value = 0
+        var fits = true
+        while position < bytes.count, case let digit = bytes[position] &- 0x30, digit < 10 {
+            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = product.addingReportingOverflow(Int(digit))
+            fits = fits && !overflow && !carry
+            value = sum
+            position += 1
+        }
+        // Most are plain digits, which end at the next comma or bracket.
+        let isPlain = position > start && (bytes[start] != UInt8(ascii: "0") || position == start + 1)
+        if fits, isPlain, position < bytes.count, isEndOfInteger(bytes[position]) { return value }
+        position = start
+        return try readNumber().int
+    }
+
+    private func isEndOfInteger(_ byte: UInt8) -> Bool {
+        byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") || byte == UInt8(ascii: "}")
+    }
+
     /// Expects the end of the document.
     package mutating func finish() throws(JSONParseError) {
         skipWhitespace()
@@ -238,16 +261,21 @@ package struct JSONReader {
     private mutating func parseString() throws(JSONParseError) -> String {
         position += 1
         let start = position
-        // Most strings have no escapes: find the end, validate once, copy once.
+        // Most strings have no escapes: find the end, copy once; what is not plain ASCII is validated.
+        var bits: UInt8 = 0
         while position < bytes.count {
             let byte = bytes[position]
             if byte == UInt8(ascii: "\"") {
-                guard let text = String(validating: bytes[start..<position], as: UTF8.self) else {
-                    throw error(.invalidUTF8, at: start)
+                let text = bytes.withUnsafeBufferPointer { bytes in
+                    let range = UnsafeBufferPointer(rebasing: bytes[start..<position])
+                    return bits < 0x80
+                        ? String(decoding: range, as: UTF8.self) : String(validating: range, as: UTF8.self)
                 }
+                guard let text else { throw error(.invalidUTF8, at: start) }
                 position += 1
                 return text
             }
+            bits |= byte
             if byte == UInt8(ascii: "\\") { return try parseEscapedString(from: start) }
             guard byte >= 0x20 else { throw error(.controlCharacter) }
             position += 1

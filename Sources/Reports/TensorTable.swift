@@ -1,3 +1,5 @@
+import Tensors
+
 /// A table of the worst tensors of an output, as wide as a terminal allows.
 ///
 /// The name comes first; of the figures, the most telling ones that leave it enough room. A figure that no tensor has
@@ -51,7 +53,7 @@ struct TensorTable {
             let errorLeft = left.figures.relativeError ?? -1
             let errorRight = right.figures.relativeError ?? -1
             if errorLeft != errorRight { return errorLeft > errorRight }
-            return left.name.utf8.lexicographicallyPrecedes(right.name.utf8)
+            return left.name.precedesByBytes(right.name)
         }
     }
 

@@ -1,4 +1,4 @@
-import CFileCalls
+import CSystemCalls
 import SystemPackage
 
 /// A whole file mapped into memory for reading.
@@ -11,7 +11,7 @@ import SystemPackage
 /// - Pages that are gone when they are needed, because another program truncates the file or because the disk fails, end
 ///   the process with SIGBUS. Here a handler of that signal puts zeros in their place and marks the mapping, as compositors
 ///   do with buffers that clients may shrink (libwayland's `wl_shm_buffer_begin_access`); after each access the mark tells
-///   whether what was read is worth anything. See CFileCalls' `GuardedMapping.h`.
+///   whether what was read is worth anything. See CSystemCalls' `GuardedMapping.h`.
 /// - Pages that have been read stay in the process's resident memory. ``ResidentStretches`` lets go of all but a few.
 final class MappedFile: Sendable {
     /// What of a file is let go of at once: large, because taking pages away from one thread interrupts the others.

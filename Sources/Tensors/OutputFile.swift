@@ -1,4 +1,4 @@
-import CFileCalls
+import CSystemCalls
 import Synchronization
 import SystemPackage
 

@@ -4,5 +4,5 @@ import FoundationEssentials
 import Foundation
 #endif
 
-/// The cores this process may run on.
-package var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
+/// The cores this process may run on. Asking takes longer than reading a small checkpoint's header, so it is done once.
+package let coreCount = ProcessInfo.processInfo.activeProcessorCount

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CSystemCalls
 import Pipeline
 
 @main
@@ -18,6 +19,7 @@ struct QConv: ParsableCommand {
 
     /// Parses and runs, with the exit statuses that the discussion promises.
     static func main() {
+        memory_keep_freed()
         OpenFiles.raiseLimit()
         do {
             var command = try parseAsRoot()

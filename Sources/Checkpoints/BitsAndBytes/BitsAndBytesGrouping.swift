@@ -1,42 +1,53 @@
 import Tensors
+import Workers
 
 /// Groups the tensors of a checkpoint's files into logical tensors: bitsandbytes' pieces `W`, `W.absmax`, … become one
 /// 4-bit tensor `W`, wherever they lie; everything else is a dense tensor.
-struct BitsAndBytesGrouping {
+struct BitsAndBytesGrouping: Sendable {
     private let stored: [StoredTensor]
     private let indices: [String: Int]
     /// Reads all bytes of a small piece.
-    private let bytes: (StoredTensor) throws -> [UInt8]
-    private var isPiece: [Bool]
+    private let bytes: @Sendable (StoredTensor) throws -> [UInt8]
 
-    init(_ stored: [StoredTensor], bytes: @escaping (StoredTensor) throws -> [UInt8]) {
+    /// A 4-bit tensor that is to be put together.
+    private struct Group: Sendable {
+        let weight: String
+        let main: Int
+        let quantState: Int
+        let quantType: QuantType
+    }
+
+    /// Groups that a thread should have at least: below that it costs more than it saves.
+    private static let groupsPerThread = 64
+
+    init(_ stored: [StoredTensor], bytes: @escaping @Sendable (StoredTensor) throws -> [UInt8]) {
         self.stored = stored
         self.bytes = bytes
         indices = Dictionary(stored.enumerated().map { ($0.element.entry.name, $0.offset) }, uniquingKeysWith: { $1 })
-        isPiece = Array(repeating: false, count: stored.count)
     }
 
     /// The logical tensors, in the order of their main pieces.
     ///
     /// - Throws: ``CheckpointError/invalidQuantizedTensor(name:problem:)`` and what reading throws.
-    mutating func logicalTensors() throws -> [LocatedTensor] {
+    func logicalTensors() throws -> [LocatedTensor] {
+        let groups = try groups()
+        let threads = min(coreCount, groups.count / BitsAndBytesGrouping.groupsPerThread)
+        let results = mapOnThreads(groups.count, threads: max(threads, 1)) { index in
+            var pieces = [groups[index].quantState]
+            return Result { (tensor: try tensor(of: groups[index], &pieces), pieces: pieces) }
+        }
         var quantized: [Int: LocatedTensor] = [:]
-        for index in stored.indices {
-            let name = stored[index].entry.name
-            guard let (weight, suffix) = BitsAndBytesNames.splitQuantState(name) else { continue }
+        var isPiece = [Bool](repeating: false, count: stored.count)
+        for (group, result) in zip(groups, results) {
             do {
-                guard let quantType = QuantType(rawValue: suffix) else {
-                    throw QuantizedTensorProblem.unknownQuantState(piece: name)
-                }
-                guard let main = indices[weight] else { throw QuantizedTensorProblem.missingPiece(name: weight) }
-                guard quantized[main] == nil else { throw QuantizedTensorProblem.severalQuantStates }
-                isPiece[index] = true
-                quantized[main] = try group(stored[main], quantType, quantState: stored[index])
+                let (tensor, pieces) = try result.get()
+                quantized[group.main] = tensor
+                for piece in pieces { isPiece[piece] = true }
             } catch let problem as QuantizedTensorProblem {
-                throw CheckpointError.invalidQuantizedTensor(name: weight, problem: problem)
+                throw CheckpointError.invalidQuantizedTensor(name: group.weight, problem: problem)
             }
         }
-        try checkOrphans(anyQuantized: !quantized.isEmpty)
+        try checkOrphans(isPiece, anyQuantized: !quantized.isEmpty)
         return stored.indices.compactMap { index in
             if let tensor = quantized[index] { return tensor }
             guard !isPiece[index] else { return nil }
@@ -47,12 +58,32 @@ struct BitsAndBytesGrouping {
         }
     }
 
+    /// The 4-bit tensors that the names tell of, by the order of their quant states.
+    private func groups() throws(CheckpointError) -> [Group] {
+        var groups: [Group] = []
+        var mains: Set<Int> = []
+        for index in stored.indices {
+            let name = stored[index].entry.name
+            guard let (weight, suffix) = BitsAndBytesNames.splitQuantState(name) else { continue }
+            func invalid(_ problem: QuantizedTensorProblem) -> CheckpointError {
+                .invalidQuantizedTensor(name: weight, problem: problem)
+            }
+            guard let quantType = QuantType(rawValue: suffix) else { throw invalid(.unknownQuantState(piece: name)) }
+            guard let main = indices[weight] else { throw invalid(.missingPiece(name: weight)) }
+            guard mains.insert(main).inserted else { throw invalid(.severalQuantStates) }
+            groups.append(Group(weight: weight, main: main, quantState: index, quantType: quantType))
+        }
+        return groups
+    }
+
     /// Checks the pieces of one weight against its quant state.
-    private mutating func group(_ main: StoredTensor, _ quantType: QuantType, quantState: StoredTensor) throws
-        -> LocatedTensor
-    {
+    ///
+    /// - Parameter pieces: Takes up the indices of those that lie beside the codes.
+    private func tensor(of group: Group, _ pieces: inout [Int]) throws -> LocatedTensor {
+        let main = stored[group.main]
+        let quantType = group.quantType
         let name = main.entry.name
-        let text = try quantStateBytes(quantState)
+        let text = try quantStateBytes(stored[group.quantState])
         let state = try QuantState(parsing: text)
         guard state.quantType == quantType else {
             throw QuantizedTensorProblem.wrongValue(
@@ -69,15 +100,16 @@ struct BitsAndBytesGrouping {
             storage: BitsAndBytesStorage(dtype: main.entry.dtype, shape: main.entry.shape, quantState: text))
         let scales = quantization.blockCount(elements: elements)
         let absmax = try piece(
-            name + BitsAndBytesNames.absmax, dtype: state.nested == nil ? .f32 : .u8, count: scales)
+            name + BitsAndBytesNames.absmax, dtype: state.nested == nil ? .f32 : .u8, count: scales, &pieces)
         var nestedAbsmax: StoredTensor?
-        try checkCodebook(name + BitsAndBytesNames.quantMap, quantType)
+        try checkCodebook(name + BitsAndBytesNames.quantMap, quantType, &pieces)
         if let nested = state.nested {
             let double = DoubleQuantization(
                 blocksize: nested.blocksize, offset: nested.offset,
-                codebook: try nestedCodebook(name + BitsAndBytesNames.nestedQuantMap))
+                codebook: try nestedCodebook(name + BitsAndBytesNames.nestedQuantMap, &pieces))
             nestedAbsmax = try piece(
-                name + BitsAndBytesNames.nestedAbsmax, dtype: .f32, count: double.blockCount(scales: scales))
+                name + BitsAndBytesNames.nestedAbsmax, dtype: .f32, count: double.blockCount(scales: scales),
+                &pieces)
             quantization.doubleQuantization = double
         }
         return LocatedTensor(
@@ -106,9 +138,9 @@ struct BitsAndBytesGrouping {
     }
 
     /// A piece that must exist with this dtype and number of elements.
-    private mutating func piece(_ name: String, dtype: DType, count: Int) throws(QuantizedTensorProblem)
-        -> StoredTensor
-    {
+    private func piece(
+        _ name: String, dtype: DType, count: Int, _ pieces: inout [Int]
+    ) throws(QuantizedTensorProblem) -> StoredTensor {
         guard let index = indices[name] else { throw .missingPiece(name: name) }
         let entry = stored[index].entry
         guard entry.dtype == dtype, entry.shape == [count] else {
@@ -116,33 +148,33 @@ struct BitsAndBytesGrouping {
                 piece: name, expected: "\(dtype.rawValue) [\(count)]",
                 found: "\(entry.dtype.rawValue) \(entry.shape)")
         }
-        isPiece[index] = true
+        pieces.append(index)
         return stored[index]
     }
 
-    private mutating func checkCodebook(_ name: String, _ quantType: QuantType) throws {
-        let found = try bytes(try piece(name, dtype: .f32, count: 16))
+    private func checkCodebook(_ name: String, _ quantType: QuantType, _ pieces: inout [Int]) throws {
+        let found = try bytes(try piece(name, dtype: .f32, count: 16, &pieces))
         guard found == StandardTables.quantMap(quantType) else {
             throw QuantizedTensorProblem.nonStandardCodebook(piece: name, quantType: quantType)
         }
     }
 
     /// The levels of the scales when they are not the standard ones. bitsandbytes decodes with the stored ones.
-    private mutating func nestedCodebook(_ name: String) throws -> [Float]? {
-        let found = try bytes(try piece(name, dtype: .f32, count: 256))
+    private func nestedCodebook(_ name: String, _ pieces: inout [Int]) throws -> [Float]? {
+        let found = try bytes(try piece(name, dtype: .f32, count: 256, &pieces))
         guard found != StandardTables.dynamicMap else { return nil }
         return floats(littleEndian: found)
     }
 
     /// Refuses pieces whose weight has no quant state: passing them on as tensors of their own would hide the damage.
-    private func checkOrphans(anyQuantized: Bool) throws(CheckpointError) {
+    private func checkOrphans(_ isPiece: [Bool], anyQuantized: Bool) throws(CheckpointError) {
         let suffixes = [
             BitsAndBytesNames.quantMap, BitsAndBytesNames.nestedAbsmax, BitsAndBytesNames.nestedQuantMap,
             BitsAndBytesNames.absmax,
         ]
         for index in stored.indices where !isPiece[index] {
             let name = stored[index].entry.name
-            guard let suffix = suffixes.first(where: { name.utf8.reversed().starts(with: $0.utf8.reversed()) }) else {
+            guard let suffix = suffixes.first(where: { name.endsWithBytes($0) }) else {
                 continue
             }
             let weight = String(name.dropLast(suffix.count))

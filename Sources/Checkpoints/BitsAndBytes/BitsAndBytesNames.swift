@@ -15,12 +15,11 @@ enum BitsAndBytesNames {
     static func splitQuantState(_ name: String) -> (weight: String, quantType: String)? {
         // Bytewise and backwards: a checkpoint has many names, and few are quant states.
         let bytes = name.utf8
-        guard bytes.count > quantState.utf8.count + 1, let underscore = bytes.lastIndex(of: UInt8(ascii: "_")) else {
-            return nil
-        }
-        let head = bytes[...underscore]
-        guard head.reversed().starts(with: quantState.utf8.reversed()) else { return nil }
-        let weight = String(name[..<bytes.index(head.endIndex, offsetBy: -quantState.utf8.count)])
-        return (weight, String(name[head.endIndex...]))
+        guard let underscore = bytes.lastIndex(of: UInt8(ascii: "_")) else { return nil }
+        let end = bytes.index(after: underscore)
+        let headCount = bytes.distance(from: bytes.startIndex, to: end)
+        guard headCount > quantState.utf8.count, name.hasBytes(quantState, endingAt: headCount) else { return nil }
+        let weight = String(name[..<bytes.index(end, offsetBy: -quantState.utf8.count)])
+        return (weight, String(name[end...]))
     }
 }

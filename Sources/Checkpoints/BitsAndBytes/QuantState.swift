@@ -1,5 +1,4 @@
 import LosslessJSON
-import OrderedCollections
 import Tensors
 
 /// The JSON that bitsandbytes stores beside a 4-bit weight: `QuantState.as_dict(packed=True)` without its tensors.
@@ -57,9 +56,8 @@ package struct QuantState: Hashable, Sendable {
         func blocksize(_ json: JSONValue) -> Int? {
             json.int.flatMap { BlockQuantization.validBlocksizes.contains($0) ? $0 : nil }
         }
-        let blocksizes = "one of \(BlockQuantization.validBlocksizes.map(String.init).joined(separator: ", "))"
         quantType = try value("quant_type", "\"nf4\" or \"fp4\"") { $0.string.flatMap(QuantType.init(rawValue:)) }
-        self.blocksize = try value("blocksize", blocksizes, blocksize)
+        self.blocksize = try value("blocksize", QuantState.blocksizes, blocksize)
         dtype = try value("dtype", "\"float16\", \"bfloat16\" or \"float32\"") {
             $0.string.flatMap { DType(torchName: $0) }.flatMap { [.f16, .bf16, .f32].contains($0) ? $0 : nil }
         }
@@ -75,26 +73,27 @@ package struct QuantState: Hashable, Sendable {
         // The scales are decoded in this dtype; bitsandbytes makes no other.
         _ = try value("nested_dtype", "\"float32\"") { $0.string.flatMap { DType(torchName: $0) } == .f32 ? true : nil }
         nested = Nested(
-            blocksize: try value("nested_blocksize", blocksizes, blocksize),
+            blocksize: try value("nested_blocksize", QuantState.blocksizes, blocksize),
             offset: try value("nested_offset", "a finite number") {
                 $0.double.map { Float($0) }.flatMap { $0.isFinite ? $0 : nil }
             })
     }
 
+    private static let blocksizes =
+        "one of \(BlockQuantization.validBlocksizes.map(String.init).joined(separator: ", "))"
+
     /// The bytes that bitsandbytes writes for this state: `json.dumps`, keys in the order of `as_dict`.
     package func encoded() -> [UInt8] {
-        var members: OrderedDictionary<String, JSONValue> = [
-            "quant_type": .string(quantType.rawValue),
-            "blocksize": .int(blocksize),
-            "dtype": .string(dtype.torchName ?? dtype.rawValue),
-            "shape": .array(shape.map { .int($0) }),
-        ]
+        var json: [UInt8] = []
+        json += "{\"quant_type\": \"\(quantType.rawValue)\", \"blocksize\": \(blocksize), ".utf8
+        json += "\"dtype\": \"\(dtype.torchName ?? dtype.rawValue)\", \"shape\": ".utf8
+        JSONValue.write(integers: shape, .pythonOneLine, to: &json)
         if let nested {
-            members["nested_blocksize"] = .int(nested.blocksize)
-            members["nested_dtype"] = "float32"
-            members["nested_offset"] = .double(Double(nested.offset))
+            json += ", \"nested_blocksize\": \(nested.blocksize), \"nested_dtype\": \"float32\", ".utf8
+            json += "\"nested_offset\": \(JSONValue.double(Double(nested.offset)).serialized())".utf8
         }
-        return Array(JSONValue.object(members).serialized(.pythonOneLine).utf8)
+        json.append(UInt8(ascii: "}"))
+        return json
     }
 }
 

@@ -1,3 +1,5 @@
+import Tensors
+
 /// A quantization that a checkpoint uses and that we cannot decode. Its tensors can be copied, but not quantized, merged
 /// into or dequantized.
 public struct ForeignQuantization: Hashable, Sendable, CustomStringConvertible {
@@ -31,7 +33,7 @@ extension ForeignQuantization {
             ("_proj_blocks", "MXFP4"),
         ]
         for name in tensorNames {
-            for (suffix, method) in suffixes where name.utf8.reversed().starts(with: suffix.utf8.reversed()) {
+            for (suffix, method) in suffixes where name.endsWithBytes(suffix) {
                 self.init(method: method, evidence: "tensor \"\(name)\"")
                 return
             }

@@ -170,8 +170,8 @@ extension ModelConfig {
         guard var members = json.object else { return self }
         if members[key] == nil {
             let keys = Array(members.keys)
-            let isSorted = zip(keys, keys.dropFirst()).allSatisfy { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            let place = isSorted ? keys.firstIndex { key.utf8.lexicographicallyPrecedes($0.utf8) } : nil
+            let isSorted = zip(keys, keys.dropFirst()).allSatisfy { $0.precedesByBytes($1) }
+            let place = isSorted ? keys.firstIndex { key.precedesByBytes($0) } : nil
             members.updateValue(value, forKey: key, insertingAt: place ?? keys.count)
         } else {
             members[key] = value

@@ -90,7 +90,7 @@ struct ShardIndex {
     /// Opens all shards, ordered by name, and checks that they hold what the index says and nothing else.
     func openShards(_ format: WeightsFormat) throws -> [any WeightsFile] {
         do {
-            let names = Set(weightMap.values).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+            let names = Set(weightMap.values).sorted { $0.precedesByBytes($1) }
             let directory = path.removingLastComponent()
             let paths = names.map { directory.appending(FilePath($0).components) }
             let missing = zip(names, paths).filter { FileSystem.kind(of: $0.1) == nil }.map(\.0)

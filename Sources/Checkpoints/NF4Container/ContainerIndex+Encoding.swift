@@ -21,7 +21,7 @@ extension ContainerIndex {
         // What cannot be compressed stands apart from what repeats from layer to layer.
         for item in items[modelRange] { bytes.appendQuantizationDetails(item) }
         bytes.appendNumber(metadata.count)
-        for (key, value) in metadata.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+        for (key, value) in metadata.sorted(by: { $0.key.precedesByBytes($1.key) }) {
             bytes.appendString(key)
             bytes.appendString(value)
         }

@@ -1,4 +1,4 @@
-import CFileCalls
+import CSystemCalls
 import SystemPackage
 import Tensors
 
@@ -107,7 +107,7 @@ package enum FileSystem {
             }
             if name != ".", name != ".." { names.append(name) }
         }
-        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return names.sorted { $0.precedesByBytes($1) }
     }
 
     /// The directories above a path that do not exist, outermost first.

@@ -43,7 +43,7 @@ public struct PatchApplication: Sendable {
         let missing = expected.filter { found[$0.name] == nil }.map(\.name)
         guard missing.isEmpty else { return .missing(missing) }
         let names = Set(expected.map(\.name))
-        let extra = found.keys.filter { !names.contains($0) }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let extra = found.keys.filter { !names.contains($0) }.sorted { $0.precedesByBytes($1) }
         guard extra.isEmpty else { return .extra(extra) }
         for entry in expected {
             guard let piece = found[entry.name]?.description, piece.dtype != entry.dtype || piece.shape != entry.shape

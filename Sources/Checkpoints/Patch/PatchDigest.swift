@@ -19,7 +19,7 @@ package enum PatchDigest {
     /// - Parameter pieces: For each tensor by name the digests of its pieces, in order; none for one without bytes.
     static func of(_ tree: PatchTree, pieces: [String: [[UInt8]]]) -> [UInt8] {
         var hash = SHA256()
-        for entry in tree.entries.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
+        for entry in tree.entries.sorted(by: { $0.name.precedesByBytes($1.name) }) {
             var head: [UInt8] = []
             head.appendString(entry.name)
             head.appendString(entry.dtype.rawValue)

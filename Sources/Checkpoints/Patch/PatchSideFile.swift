@@ -1,3 +1,5 @@
+import Tensors
+
 /// A file beside the weights, on one side of a patch or both.
 package struct PatchSideFile: Hashable, Sendable {
     package enum Content: Hashable, Sendable {
@@ -41,7 +43,7 @@ package struct PatchSideFile: Hashable, Sendable {
             + base.filter { !targetNames.contains($0.name) }.map {
                 PatchSideFile(name: $0.name, content: .held(base: $0.bytes, target: nil))
             }
-        return all.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+        return all.sorted { $0.name.precedesByBytes($1.name) }
     }
 
     /// A file's name and bytes.

@@ -49,21 +49,17 @@ public final class PatchWriter: CheckpointWriter {
         builder = try PatchBuilder(
             destination: destination, base: base, target: target, force: force, memoryLimit: memoryLimit,
             pieceSizeLog2: PatchFormat.standardPieceSizeLog2)
-        places = PatchWriter.places(builder.items, files)
+        let byName = PatchWriter.firstPlaces(builder.items)
+        places = files.pieceNames.map { names in names.compactMapValues { byName[$0] } }
         do {
-            for writer in files.writers {
-                for (name, bytes) in writer.constantPieces { try add(bytes, named: name) }
+            for (name, bytes) in files.writers.flatMap(\.constantPieces) {
+                // Quant states come at the end.
+                guard BitsAndBytesNames.splitQuantState(name) == nil, let place = byName[name] else { continue }
+                try bytes.withUnsafeBytes { try add($0, at: 0, place) }
             }
         } catch {
             builder.abandon()
             throw error
-        }
-    }
-
-    private static func places(_ items: PatchItems, _ files: CheckpointFiles) -> [[TensorPart: Place]] {
-        let byName = firstPlaces(items)
-        return files.pieceNames.map { names in
-            names.compactMapValues { byName[$0] }
         }
     }
 
@@ -81,14 +77,6 @@ public final class PatchWriter: CheckpointWriter {
             }
         }
         return places
-    }
-
-    /// Adds a whole piece that is known from the start. Those of quant states come at the end.
-    private func add(_ bytes: [UInt8], named name: String) throws {
-        guard BitsAndBytesNames.splitQuantState(name) == nil,
-            let place = PatchWriter.firstPlaces(builder.items)[name]
-        else { return }
-        try bytes.withUnsafeBytes { try add($0, at: 0, place) }
     }
 
     public func write(_ bytes: UnsafeRawBufferPointer, part: TensorPart, ofTensor tensor: Int, at offset: Int) throws {

@@ -10,10 +10,9 @@ package struct CheckpointFiles: Sendable {
     let writers: [SafetensorsFileWriter]
     /// For each tensor the index of its file.
     let fileOfTensor: [Int]
-    /// For each tensor the names under which its parts are stored.
-    let pieceNames: [[TensorPart: String]]
     /// Whether a size of shards was asked for, whatever their number.
     let hasShards: Bool
+    private let pieces: [[PlannedPiece]]
 
     /// - Parameters:
     ///   - metadata: `__metadata__` of every file; `{"format": "pt"}`, which transformers wants, when empty.
@@ -27,10 +26,12 @@ package struct CheckpointFiles: Sendable {
         }
         let metadata = metadata.isEmpty ? ["format": "pt"] : metadata
         var pieces: [[PlannedPiece]] = []
+        pieces.reserveCapacity(tensors.count)
         for tensor in tensors { pieces.append(try tensor.plannedPieces()) }
         let plan = ShardPlan(
             byteCounts: pieces.map { $0.reduce(0) { $0 + $1.piece.byteCount } }, maximumShardSize: maximumShardSize)
-        try CheckpointFiles.checkNames(pieces)
+        // Within one file its layout refuses that.
+        if plan.shards.count > 1 { try CheckpointFiles.checkNames(pieces) }
         var writers: [SafetensorsFileWriter] = []
         var fileOfTensor = [Int](repeating: 0, count: tensors.count)
         for (name, shard) in zip(plan.fileNames, plan.shards) {
@@ -39,10 +40,15 @@ package struct CheckpointFiles: Sendable {
                 try SafetensorsFileWriter(name: name, tensors: shard.map { ($0, pieces[$0]) }, metadata: metadata))
         }
         self.tensors = tensors
+        self.pieces = pieces
         self.writers = writers
         self.fileOfTensor = fileOfTensor
         hasShards = maximumShardSize != nil
-        pieceNames = pieces.map { planned in
+    }
+
+    /// For each tensor the names under which its parts are stored.
+    var pieceNames: [[TensorPart: String]] {
+        pieces.map { planned in
             planned.reduce(into: [:]) { names, piece in
                 if case .part(let part) = piece.content { names[part] = piece.piece.name }
             }
@@ -91,7 +97,7 @@ package struct CheckpointFiles: Sendable {
     func indexBytes(totalSize: Int) -> [UInt8]? {
         guard writers.count > 1 else { return nil }
         let pairs = writers.flatMap { writer in writer.pieceNames.map { ($0, JSONValue.string(writer.name)) } }
-        let sorted = pairs.sorted { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }
+        let sorted = pairs.sorted { $0.0.precedesByBytes($1.0) }
         let index: JSONValue = [
             "metadata": [
                 "total_parameters": .int(tensors.reduce(0) { $0 + $1.elementCount }), "total_size": .int(totalSize),

@@ -22,11 +22,40 @@ final class SafetensorsFileWriter: Sendable {
     /// The file's name in its directory.
     let name: String
     let pending: [Pending]
+    /// Bytes of tensor data that the file waits for.
+    let expectedBytes: Int
     private let pieces: [SafetensorsPiece]
     private let constants: [(piece: Int, bytes: [UInt8])]
     private let layout: SafetensorsLayout
     private let metadata: [String: String]
-    private let locations: [Int: [TensorPart: Location]]
+    private let locations: [Int: PartLocations]
+
+    /// The parts of a tensor in this file.
+    private struct PartLocations {
+        private var values, codes, absmax, nestedAbsmax: Location?
+
+        subscript(part: TensorPart) -> Location? {
+            get {
+                switch part {
+                case .values: values
+                case .codes: codes
+                case .absmax: absmax
+                case .nestedAbsmax: nestedAbsmax
+                }
+            }
+            set {
+                switch part {
+                case .values: values = newValue
+                case .codes: codes = newValue
+                case .absmax: absmax = newValue
+                case .nestedAbsmax: nestedAbsmax = newValue
+                }
+            }
+        }
+    }
+
+    /// Tables that are known from the start lie this close together or closer, between scales of scales.
+    private static let tableGap = 4096
 
     /// Lays out a file; nothing is written yet.
     ///
@@ -40,29 +69,31 @@ final class SafetensorsFileWriter: Sendable {
         layout = try SafetensorsLayout(pieces: pieces, metadata: metadata)
         var pending: [Pending] = []
         var constants: [(piece: Int, bytes: [UInt8])] = []
-        var locations: [Int: [TensorPart: Location]] = [:]
+        var locations = [Int: PartLocations](minimumCapacity: tensors.count)
+        var expectedBytes = 0
         var position = 0
         for (index, planned) in tensors {
+            var parts = PartLocations()
             for piece in planned {
                 switch piece.content {
                 case .part(let part):
-                    locations[index, default: [:]][part] = Location(
-                        offset: layout.offsets[position], byteCount: piece.piece.byteCount)
+                    parts[part] = Location(offset: layout.offsets[position], byteCount: piece.piece.byteCount)
+                    expectedBytes += piece.piece.byteCount
                 case .constant(let bytes): constants.append((position, bytes))
                 case .pendingQuantState: pending.append(Pending(tensor: index, piece: position))
                 }
                 position += 1
             }
+            locations[index] = parts
         }
         self.pending = pending
         self.constants = constants
         self.locations = locations
+        self.expectedBytes = expectedBytes
     }
 
     /// The size of the file in bytes, before quant states that wait turn out shorter.
     var fileSize: Int { layout.fileSize }
-    /// Bytes of tensor data that ``write(_:part:ofTensor:at:to:)`` must bring.
-    var expectedBytes: Int { locations.values.reduce(0) { $0 + $1.values.reduce(0) { $0 + $1.byteCount } } }
     /// The names of everything in the file.
     var pieceNames: [String] { pieces.map(\.name) }
     /// The pieces that are known from the start.
@@ -74,8 +105,8 @@ final class SafetensorsFileWriter: Sendable {
     func start(at path: FilePath) throws(FileError) -> OutputFile {
         let file = try OutputFile(creating: path)
         try file.preallocate(layout.fileSize)
-        try file.write(layout.header, at: 0)
-        for (piece, bytes) in constants { try file.write(bytes, at: layout.offsets[piece]) }
+        let tables = constants.map { (layout.offsets[$0.piece], $0.bytes) }
+        try file.write([(0, layout.header)] + tables, fillingGapsUpTo: SafetensorsFileWriter.tableGap)
         return file
     }
 
@@ -103,7 +134,7 @@ final class SafetensorsFileWriter: Sendable {
         let layout = try finalLayout(quantStates)
         if !quantStates.isEmpty {
             try file.write(layout.header, at: 0)
-            for (piece, bytes) in quantStates { try file.write(bytes, at: layout.offsets[piece]) }
+            try file.write(quantStates.map { (layout.offsets[$0.key], $0.value) }, fillingGapsUpTo: 0)
             try file.resize(to: layout.fileSize)
         }
         return layout.fileSize - layout.header.count

@@ -110,7 +110,7 @@ struct SafetensorsHeaderParser {
         guard try reader.requireKind() == "a list" else { throw wrong }
         var numbers: [Int] = []
         try reader.readArray { reader in
-            guard try reader.requireKind() == "a number", let number = try reader.readNumber().int, number >= 0 else {
+            guard try reader.requireKind() == "a number", let number = try reader.readInteger(), number >= 0 else {
                 throw wrong
             }
             guard numbers.count < limit else { throw tooMany }

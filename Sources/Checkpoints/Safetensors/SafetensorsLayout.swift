@@ -45,6 +45,7 @@ public struct SafetensorsLayout: Sendable {
         let order = SafetensorsLayout.referenceOrder(pieces)
         var offsets = [Int](repeating: 0, count: pieces.count)
         var json = Array("{\"__metadata__\":\(SafetensorsLayout.sorted(metadata).serialized(.compact))".utf8)
+        json.reserveCapacity(json.count + pieces.count * SafetensorsLayout.typicalEntryLength)
         var position = 0
         for index in order {
             let piece = pieces[index]
@@ -52,10 +53,15 @@ public struct SafetensorsLayout: Sendable {
             guard !overflow, end <= Int.max / 2 else {
                 throw .unwritable(reason: "the tensors up to \"\(piece.name)\" are larger than any file")
             }
-            let shape = piece.shape.map(String.init).joined(separator: ",")
-            json += ",\(JSONValue.string(piece.name).serialized(.compact)):".utf8
-            json += "{\"dtype\":\"\(piece.dtype.rawValue)\",\"shape\":[\(shape)],".utf8
-            json += "\"data_offsets\":[\(position),\(end)]}".utf8
+            json.append(UInt8(ascii: ","))
+            JSONValue.write(string: piece.name, escapingNonASCII: false, to: &json)
+            json += ":{\"dtype\":\"".utf8
+            json += piece.dtype.rawValue.utf8
+            json += "\",\"shape\":".utf8
+            JSONValue.write(integers: piece.shape, to: &json)
+            json += ",\"data_offsets\":".utf8
+            JSONValue.write(integers: [position, end], to: &json)
+            json.append(UInt8(ascii: "}"))
             offsets[index] = position
             position = end
         }
@@ -75,25 +81,31 @@ public struct SafetensorsLayout: Sendable {
         fileSize = dataStart + position
     }
 
+    /// What reserving memory counts with; a header may well need more.
+    private static let typicalEntryLength = 160
+
     private static func referenceOrder(_ pieces: [SafetensorsPiece]) -> [Int] {
-        let ranks = Dictionary(uniqueKeysWithValues: DType.allCases.map { ($0, $0.layoutRank) })
-        return pieces.indices.sorted { left, right in
-            let (a, b) = (pieces[left], pieces[right])
-            if a.isDeferred != b.isDeferred { return b.isDeferred }
-            if a.dtype != b.dtype { return ranks[a.dtype, default: 0] > ranks[b.dtype, default: 0] }
-            return a.name.utf8.lexicographicallyPrecedes(b.name.utf8)
+        // Deferred pieces come after all ranks.
+        let deferred = DType.allCases.count
+        let ranks = Dictionary(uniqueKeysWithValues: DType.allCases.map { ($0, -$0.layoutRank) })
+        let keys = pieces.enumerated().map { index, piece in
+            let rank = ranks[piece.dtype, default: 0]
+            return (group: piece.isDeferred ? rank + deferred : rank, name: piece.name, index: index)
         }
+        let sorted = keys.sorted { $0.group != $1.group ? $0.group < $1.group : $0.name.precedesByBytes($1.name) }
+        return sorted.map(\.index)
     }
 
     private static func checkNames(_ pieces: [SafetensorsPiece]) throws(CheckpointError) {
-        var names: Set<String> = ["__metadata__"]
+        var names = Set<String>(minimumCapacity: pieces.count + 1)
+        names.insert("__metadata__")
         for piece in pieces where !names.insert(piece.name).inserted {
             throw .unwritable(reason: "two tensors would be named \"\(piece.name)\"")
         }
     }
 
     private static func sorted(_ metadata: [String: String]) -> JSONValue {
-        let members = metadata.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+        let members = metadata.sorted { $0.key.precedesByBytes($1.key) }
         return .object(.init(uniqueKeysWithValues: members.map { ($0.key, .string($0.value)) }))
     }
 }

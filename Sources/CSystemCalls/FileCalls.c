@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "CFileCalls.h"
+#include "FileCalls.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-#ifndef CFILECALLS_H
-#define CFILECALLS_H
+#ifndef FILE_CALLS_H
+#define FILE_CALLS_H
 
 #include <stdint.h>
 
