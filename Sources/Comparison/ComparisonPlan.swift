@@ -38,7 +38,7 @@ struct ComparisonPlan: Sendable {
             let config = a.configuration.flatMap { $0["tie_word_embeddings"]?.bool }
             let tied = TiedHead(renamed, tiesEmbeddings: config)
             // The pairs begin with the tensors of a, in their order.
-            let names = try adapter.nameFit(to: renamed.map(\.name))
+            let names = try adapter.nameFit(to: renamed.map(\.name), headIsTied: tied != nil)
             let orientation = WeightOrientation(configuration: a.configuration)
             for match in try adapter.match(to: names.renamed(renamed), orientation: orientation, tiedHead: tied) {
                 pairs[match.tensor].changes.append(match)

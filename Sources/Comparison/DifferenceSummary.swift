@@ -23,6 +23,9 @@ public struct DifferenceSummary: Hashable, Sendable {
     /// The figures of all tensors that are not identical together; the update's over those that have one.
     public let overall: ErrorFigures
     public let worstRelativeError: Extreme?
+    /// Tensors that are different and have no relative error: without what is not finite on a side they are all zeros in a, or
+    /// nothing is left.
+    public let withoutRelativeError: Int
     public let codesChangedShare: Double?
     public let scalesChangedShare: Double?
 
@@ -74,6 +77,9 @@ public struct DifferenceSummary: Hashable, Sendable {
         elements = tensors.lazy.filter(\.isCompared).reduce(0) { $0 + $1.elements }
         overall = ErrorFigures(all, update: updates)
         worstRelativeError = DifferenceSummary.extreme(of: tensors, \.figures.relativeError, >)
+        withoutRelativeError = tensors.count {
+            $0.outcome == .different && $0.sums != nil && $0.figures.relativeError == nil
+        }
         codesChangedShare = codes.total == 0 ? nil : Double(codes.changed) / Double(codes.total)
         scalesChangedShare = scales.total == 0 ? nil : Double(scales.changed) / Double(scales.total)
 

@@ -72,8 +72,16 @@ extension ModelDifference {
                 sentence += " (\(NumberText.fixed(decibels, decimals: 1)) dB SQNR)"
             }
         }
-        if let worst = summary.worstRelativeError, different > 1 {
+        if let worst = summary.worstRelativeError, different > 1, worst.value > 0 {
             sentence += "; the largest is \(NumberText.percent(worst.value)), in \(worst.tensor)"
+        }
+        let without = summary.withoutRelativeError
+        if without > 0, without < different {
+            // What was zero has changed by more than any percentage.
+            sentence +=
+                ", not counting \(counted(without, "tensor")) that \(isOrAre(without)) zero or not finite in the first"
+        } else if without > 0 {
+            sentence += " from zeros, or from what is not finite"
         }
         return sentence + "."
     }

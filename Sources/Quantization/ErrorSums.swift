@@ -6,7 +6,7 @@
 /// The sums are accumulated per granule in an order that does not depend on threads or chunk sizes, and granules are
 /// merged in the order of the tensor, so the figures are identical for any number of threads. Terms are added in float64;
 /// where codes are made, and where many elements of two models are compared, runs of 32 terms are added in float32 first,
-/// at less than a hundred millionth of the result (see ``BlockQuantizer``).
+/// which moves a result by less than one part in ten million (see ``BlockQuantizer``).
 public struct ErrorSums: Hashable, Sendable {
     /// Number of elements, the ones that are left out of the sums below included.
     public var count = 0

@@ -31,6 +31,56 @@ import Testing
         )
     }
 
+    /// No percentage tells how much a tensor of zeros has changed.
+    @Test func theLargestErrorDoesNotHideWhatWasZero() throws {
+        let models = try RandomModels()
+        defer { models.remove() }
+        let zero: [Float] = [0, 0]
+        _ = try models.write([("v", [3, 4]), ("w", [3, 4]), ("z", zero), ("n", [.nan])], to: "a.safetensors")
+        _ = try models.write([("v", [3, 5]), ("w", [3, 6]), ("z", [1, 0]), ("n", [1])], to: "b.safetensors")
+        let found = try compare(models, "a.safetensors", "b.safetensors")
+        #expect(found.summary.withoutRelativeError == 2)
+        #expect(
+            found.verdict.text.contains(
+                "; the largest is 40.0 %, in w, not counting 2 tensors that are zero or not finite in the first."),
+            "\(found.verdict.text)")
+
+        _ = try models.write([("same", [3]), ("y", zero), ("z", zero)], to: "c.safetensors")
+        _ = try models.write([("same", [3]), ("y", [0, 1]), ("z", [1, 0])], to: "d.safetensors")
+        #expect(
+            try compare(models, "c.safetensors", "d.safetensors").verdict.text
+                == "2 of 3 tensors differ from zeros, or from what is not finite.")
+    }
+
+    /// The adapter's names fit by a rule even where its head is tied and has no tensor whose name could.
+    @Test func anAdapterOfATiedHeadFitsOtherNames() throws {
+        let models = try RandomModels()
+        defer { models.remove() }
+        func matrix(_ name: String, _ shape: [Int], _ value: Float) -> (String, String, [Int], Data) {
+            let values = [Float](repeating: value, count: shape[0] * shape[1])
+            return (name, "F32", shape, values.withUnsafeBytes { Data($0) })
+        }
+        let query = "language_model.model.layers.0.self_attn.q_proj.weight"
+        for (folder, value) in [("a", Float(1)), ("b", 2)] {
+            _ = try models.write(
+                [matrix(query, [4, 4], value), matrix("language_model.model.embed_tokens.weight", [8, 4], 1)],
+                to: "\(folder)/model.safetensors")
+            try models.write(#"{"tie_word_embeddings": true}"#, to: "\(folder)/config.json")
+        }
+        _ = try models.write(
+            [("model.layers.0.self_attn.q_proj", 4), ("lm_head", 8)].flatMap { module, rows in
+                [
+                    matrix("base_model.model.\(module).lora_A.weight", [1, 4], 1),
+                    matrix("base_model.model.\(module).lora_B.weight", [rows, 1], 1),
+                ]
+            }, to: "adapter/adapter_model.safetensors")
+        try models.write(#"{"peft_type": "LORA", "r": 1, "lora_alpha": 1}"#, to: "adapter/adapter_config.json")
+        var options = ComparisonOptions()
+        options.adapter = models.path("adapter")
+        let found = try compare(models, "a", "b", options)
+        #expect(found.tensors.first { $0.name == query }?.update?.figures.updateKept == 1)
+    }
+
     @Test func renamesBringNamesTogether() throws {
         let models = try RandomModels()
         defer { models.remove() }
