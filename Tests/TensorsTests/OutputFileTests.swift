@@ -1,7 +1,7 @@
 import SampleModels
 import SystemPackage
-import TestSupport
 import Tensors
+import TestSupport
 import Testing
 import Workers
 
