@@ -113,6 +113,13 @@ def measure_processes(arguments, directory: Path, add) -> None:
     large = conversions.generate("large", "--weights", "1000000000", "--adapter", str(large_adapter))
     add("1 billion weights, half of them in one tensor", check_table(
         conversions.large_beside_small(large, small, large_adapter, adapter)))
+    large_nf4 = directory / "scaling-base-large"
+    add("Whole process, 1 billion weights, beside cp of the input", table(
+        conversions.beside_copy("quantize bf16 to bitsandbytes NF4", conversions.quantize_spec(large, "large-nf4"), large)
+        + conversions.beside_copy(
+            "merge-in-4bit, rank 16, into the half that has updates",
+            conversions.merge_spec(large_nf4, large_adapter, "large-merged"), large_nf4), theirs="cp")
+        + "\n\n`cp` of the bf16 checkpoint itself has to wait for the disk: there are more dirty pages than the system allows.")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Conversions:
         command = 'cp "$0" "$1" && sync "$1"' if synced else 'cp "$0" "$1"'
         return run_process(["sh", "-c", command, str(model / "model.safetensors"), str(destination)])
 
-    def beside_copy(self, name: str, spec: str, model: Path, target: float) -> list[Row]:
+    def beside_copy(self, name: str, spec: str, model: Path, target: float | None = None) -> list[Row]:
         rows = []
         for synced in (False, True):
             ours, copy = paired(lambda: self.pipeline(spec), lambda: self.copy(model, synced), self.runs)
