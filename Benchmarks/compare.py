@@ -12,7 +12,7 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from measuring import KernelServer, check_table, median, table
+from measuring import KernelServer, check_table, table
 
 
 def machine() -> list[str]:
@@ -95,9 +95,9 @@ def measure_processes(arguments, directory: Path, add) -> None:
     rows, checks = conversions.beside_peft(merge_as_peft, nf4, adapter)
     add("Whole process, 135 M weights, beside PEFT", table(rows, theirs="PEFT") + "\n\n" + check_table(checks))
     copy = KernelServer(arguments.bench, 4096, 11008)
-    copied = [copy.seconds("copy-f32", 2) for _ in range(arguments.runs + 1)][1:]
+    rows, checks = conversions.beside_diff_tools(
+        small, nf4, lambda: 4096 * 11008 * 4 / copy.seconds("copy-f32", 2))
     copy.close()
-    rows, checks = conversions.beside_diff_tools(small, nf4, median(copied) / (4096 * 11008 * 4))
     add("qconv diff, 135 M weights", table(rows, theirs="the other") + "\n\n" + check_table(checks))
     add("Whole process: two threads beside one", table(conversions.two_threads_beside_one([
         ("quantize bf16 to bitsandbytes NF4", quantize), ("merge-in-4bit, rank 16", merge),
