@@ -71,6 +71,24 @@ extension Chunk {
         UnsafePointer(baseParts.dense.assumingMemoryBound(to: Double.self))
     }
 
+    /// Makes the elements as they are now 4-bit, with scales of their own.
+    ///
+    /// - Parameter scaleOffset: as for ``become(quantized:values:rounding:scaleOffset:)``.
+    func quantize(_ target: BlockQuantization, rounding: RoundingRule, scaleOffset: Float?) {
+        guard case .dense(let dtype) = encoding, !isBaseDecoded, !hasUpdate,
+            computeStoredScales(blocksize: target.blocksize, into: exactScales)
+        else { return become(quantized: target, values: values, rounding: rounding, scaleOffset: scaleOffset) }
+        let stored = baseParts.dense
+        let codes = spareCodes
+        becomeQuantized(target, codes, scaleOffset: scaleOffset)
+        // Granule by granule, each decoded to the same place, which stays in the nearest cache.
+        measured = granules(of: count).map { granule in
+            FloatConversion.decode(
+                dtype, stored + granule.lowerBound * dtype.bits / 8, count: granule.count, into: working)
+            return quantizeMeasuring(UnsafePointer(working), granule, target, rounding, into: codes)
+        }
+    }
+
     /// Makes the elements 4-bit with scales of their own.
     ///
     /// - Parameter scaleOffset: the mean of the whole tensor's scales; needed with double quantization. Without it the
@@ -81,6 +99,23 @@ extension Chunk {
         let isMeasured = values == UnsafePointer(base) && !hasUpdate
         let codes = spareCodes
         computeScales(of: values, blocksize: target.blocksize, into: exactScales)
+        becomeQuantized(target, codes, scaleOffset: scaleOffset)
+        if isMeasured {
+            measured = granules(of: count).map { granule in
+                quantizeMeasuring(values + granule.lowerBound, granule, target, rounding, into: codes)
+            }
+        } else {
+            BlockQuantizer.quantize(
+                values, absmax: exactScales, count: count, blocksize: target.blocksize, quantType: target.quantType,
+                rounding: rounding, firstIndex: UInt64(range.lowerBound), into: codes)
+            measured = nil
+        }
+    }
+
+    /// Takes over codes that are to be made on ``exactScales``, and stores these.
+    private func becomeQuantized(
+        _ target: BlockQuantization, _ codes: UnsafeMutablePointer<UInt8>, scaleOffset: Float?
+    ) {
         parts = ownParts
         parts.codes = codes
         if let double = target.doubleQuantization, let offset = scaleOffset {
@@ -93,22 +128,20 @@ extension Chunk {
         } else {
             parts.scales.update(from: exactScales, count: target.blockCount(elements: count))
         }
-        if isMeasured {
-            measured = granules(of: count).map { granule in
-                BlockQuantizer.quantizeMeasuring(
-                    values + granule.lowerBound, absmax: exactScales + granule.lowerBound / target.blocksize,
-                    writtenAbsmax: parts.scales + granule.lowerBound / target.blocksize, count: granule.count,
-                    blocksize: target.blocksize, quantType: target.quantType, rounding: rounding,
-                    firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: codes + granule.lowerBound / 2)
-            }
-        } else {
-            BlockQuantizer.quantize(
-                values, absmax: exactScales, count: count, blocksize: target.blocksize, quantType: target.quantType,
-                rounding: rounding, firstIndex: UInt64(range.lowerBound), into: codes)
-            measured = nil
-        }
         encoding = .blockQuantized(target)
         isDecoded = false
+    }
+
+    /// Makes the codes of a granule with these values on ``exactScales``.
+    private func quantizeMeasuring(
+        _ values: UnsafePointer<Float>, _ granule: Range<Int>, _ target: BlockQuantization, _ rounding: RoundingRule,
+        into codes: UnsafeMutablePointer<UInt8>
+    ) -> ErrorSums {
+        let firstBlock = granule.lowerBound / target.blocksize
+        return BlockQuantizer.quantizeMeasuring(
+            values, absmax: exactScales + firstBlock, writtenAbsmax: parts.scales + firstBlock, count: granule.count,
+            blocksize: target.blocksize, quantType: target.quantType, rounding: rounding,
+            firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: codes + granule.lowerBound / 2)
     }
 
     /// Moves codes by an update on the scales that they have.

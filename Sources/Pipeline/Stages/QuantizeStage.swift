@@ -102,8 +102,7 @@ struct Quantize: TensorOperation {
     var preparations: [Preparation] { encoding.doubleQuantization == nil ? [] : [.scaleMean] }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        chunk.become(
-            quantized: encoding, values: chunk.values, rounding: rounding, scaleOffset: facts.scaleOffset)
+        chunk.quantize(encoding, rounding: rounding, scaleOffset: facts.scaleOffset)
     }
 
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] {
