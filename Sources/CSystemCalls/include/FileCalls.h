@@ -3,8 +3,6 @@
 
 #include <stdint.h>
 
-#include "GuardedMapping.h"
-
 // The calls about files that Linux and Darwin have beyond POSIX, under one name each. They return 0 or set errno and
 // return -1; ENOSYS where the system has no such call.
 

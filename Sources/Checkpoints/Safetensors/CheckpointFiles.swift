@@ -30,8 +30,11 @@ package struct CheckpointFiles: Sendable {
         for tensor in tensors { pieces.append(try tensor.plannedPieces()) }
         let plan = ShardPlan(
             byteCounts: pieces.map { $0.reduce(0) { $0 + $1.piece.byteCount } }, maximumShardSize: maximumShardSize)
-        // Within one file its layout refuses that.
-        if plan.shards.count > 1 { try CheckpointFiles.checkNames(pieces) }
+        // A tensor's pieces must not take another's name, in whatever shard that is. Within one file its layout refuses that.
+        if plan.shards.count > 1 {
+            let all = pieces.joined().lazy.map(\.piece)
+            try SafetensorsLayout.checkNames(all, count: pieces.reduce(0) { $0 + $1.count })
+        }
         var writers: [SafetensorsFileWriter] = []
         var fileOfTensor = [Int](repeating: 0, count: tensors.count)
         for (name, shard) in zip(plan.fileNames, plan.shards) {
@@ -119,13 +122,5 @@ package struct CheckpointFiles: Sendable {
                 let header = try SafetensorsHeader(json: json, fileSize: layout.fileSize)
                 return PatchTree.File(name: writer.name, header: json, entries: header.entries)
             })
-    }
-
-    /// A tensor's pieces must not take another's name, in whatever shard that is.
-    private static func checkNames(_ pieces: [[PlannedPiece]]) throws(CheckpointError) {
-        var names: Set<String> = []
-        for piece in pieces.joined() where !names.insert(piece.piece.name).inserted {
-            throw .unwritable(reason: "two tensors would be named \"\(piece.piece.name)\"")
-        }
     }
 }

@@ -41,7 +41,7 @@ public struct SafetensorsLayout: Sendable {
     public init(
         pieces: [SafetensorsPiece], metadata: [String: String], headerSize: Int? = nil
     ) throws(CheckpointError) {
-        try SafetensorsLayout.checkNames(pieces)
+        try SafetensorsLayout.checkNames(pieces, count: pieces.count)
         let order = SafetensorsLayout.referenceOrder(pieces)
         var offsets = [Int](repeating: 0, count: pieces.count)
         var json = Array("{\"__metadata__\":\(SafetensorsLayout.sorted(metadata).serialized(.compact))".utf8)
@@ -96,8 +96,9 @@ public struct SafetensorsLayout: Sendable {
         return sorted.map(\.index)
     }
 
-    private static func checkNames(_ pieces: [SafetensorsPiece]) throws(CheckpointError) {
-        var names = Set<String>(minimumCapacity: pieces.count + 1)
+    /// Refuses pieces of which two have one name, or one has a name that is reserved.
+    static func checkNames(_ pieces: some Sequence<SafetensorsPiece>, count: Int) throws(CheckpointError) {
+        var names = Set<String>(minimumCapacity: count + 1)
         names.insert("__metadata__")
         for piece in pieces where !names.insert(piece.name).inserted {
             throw .unwritable(reason: "two tensors would be named \"\(piece.name)\"")

@@ -142,7 +142,8 @@ final class Scheduler: @unchecked Sendable {
         locked {
             opening -= 1
             let bytes = programs[tensor].heldBytes
-            let held = 1...max(heldCapacity, 1) ~= bytes ? unused.popLast() ?? HeldInput(capacity: heldCapacity) : nil
+            let isHeld = bytes > 0 && bytes <= heldCapacity
+            let held = isHeld ? unused.popLast() ?? HeldInput(capacity: heldCapacity) : nil
             running.append((tensor, TensorRun(program: programs[tensor], facts: facts, held: held)))
             running.sort { $0.tensor < $1.tensor }
             jobEnded(for: branches, failures)
