@@ -149,8 +149,7 @@ struct MergeIn4Bit: TensorOperation {
     private func merge(into chunk: Chunk, facts: OperationFacts, rounding: RoundingRule) throws {
         switch scales {
         case .base:
-            chunk.moveCodes(
-                by: try chunk.mergedUpdate(facts, baseDType: base.dtype), result: encoding, rounding: rounding)
+            try chunk.moveCodes(facts, baseDType: base.dtype, result: encoding, rounding: rounding)
         case .fresh:
             chunk.become(
                 quantized: encoding, values: try sum(chunk, facts: facts), rounding: rounding,
