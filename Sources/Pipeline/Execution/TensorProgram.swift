@@ -37,7 +37,7 @@ struct TensorProgram: Sendable {
     enum Cut: Hashable, Sendable {
         /// Into large pieces that nothing looks at.
         case copy
-        /// Into single granules, of which some are taken.
+        /// Into stretches at the start of some granules.
         case sample
         /// Into chunks.
         case chunks
@@ -47,8 +47,10 @@ struct TensorProgram: Sendable {
     static let smallestGranule = 16384
     /// Elements a chunk when a tensor is only copied.
     static let copyElements = 1 << 19
-    /// Granules that are looked at to decide about rounding, spread evenly over the tensor.
+    /// Granules that are looked at to decide about rounding, spread evenly over the tensor, and the elements looked at in each:
+    /// a multiple of every block size. What is estimated is a share of a sum over all of them.
     static let sampleGranules = 4
+    static let sampleElements = 4096
 
     init(source: TensorSource, input: LogicalTensor, operations: [any TensorOperation], targetChunkElements: Int) {
         self.source = source
@@ -97,6 +99,6 @@ struct TensorProgram: Sendable {
             return job * chunkElements..<min((job + 1) * chunkElements, total)
         }
         let index = job * granuleCount / jobCount(cut)
-        return index * granule..<min((index + 1) * granule, total)
+        return index * granule..<min(index * granule + TensorProgram.sampleElements, total)
     }
 }
