@@ -47,9 +47,10 @@ struct FactorGathering {
     private func values(ofTensor index: Int, rows: Range<Int>) throws -> [Float] {
         let width = weights.tensors[index].shape.dropFirst().reduce(1, *)
         return try [Float](unsafeUninitializedCapacity: rows.count * width) { values, count in
-            try forEachPiece(ofTensor: index, rows: rows) { _, piece in
-                _ = values[count...].initialize(fromContentsOf: piece)
-                count += piece.count
+            for piece in pieces(ofTensor: index, rows: rows) {
+                let end = count + piece.count * width
+                try read(piece, ofTensor: index, into: UnsafeMutableBufferPointer(rebasing: values[count..<end]))
+                count = end
             }
         }
     }
@@ -61,46 +62,48 @@ struct FactorGathering {
         guard expertCount > 1 else { return try values(ofTensor: index) }
         let rows = weights.tensors[index].shape[0]
         var values = [Float](repeating: 0, count: experts.count * rows * rank)
-        try forEachPiece(ofTensor: index, rows: 0..<rows) { firstRow, piece in
-            let width = rank * expertCount
-            for row in 0..<piece.count / width {
+        let width = rank * expertCount
+        for piece in pieces(ofTensor: index, rows: 0..<rows) {
+            let all = try self.values(ofTensor: index, rows: piece)
+            for (offset, row) in piece.enumerated() {
                 for expert in experts {
-                    let place = ((expert - experts.lowerBound) * rows + firstRow + row) * rank
-                    for k in 0..<rank { values[place + k] = piece[row * width + k * expertCount + expert] }
+                    let place = ((expert - experts.lowerBound) * rows + row) * rank
+                    for k in 0..<rank { values[place + k] = all[offset * width + k * expertCount + expert] }
                 }
             }
         }
         return values
     }
 
-    /// Hands out the values of rows, some rows at a time.
-    private func forEachPiece(
-        ofTensor index: Int, rows: Range<Int>,
-        _ body: (_ firstRow: Int, _ values: UnsafeBufferPointer<Float>) throws -> Void
-    ) throws {
+    /// Rows of a tensor, in pieces as they are read.
+    private func pieces(ofTensor index: Int, rows: Range<Int>) -> [Range<Int>] {
+        let height = max(1, FactorGathering.pieceBytes / max(rowBytes(ofTensor: index), 1))
+        return stride(from: rows.lowerBound, to: rows.upperBound, by: height).map {
+            $0..<min($0 + height, rows.upperBound)
+        }
+    }
+
+    private func rowBytes(ofTensor index: Int) -> Int {
         let tensor = weights.tensors[index]
-        let dtype = tensor.encoding.denseDType ?? .f32
-        let width = tensor.shape.dropFirst().reduce(1, *)
-        let rowBytes = width * (dtype.bits / 8)
-        let height = max(1, FactorGathering.pieceBytes / max(rowBytes, 1))
-        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: height * rowBytes, alignment: 16)
+        return tensor.shape.dropFirst().reduce(1, *) * (tensor.encoding.denseDType ?? .f32).bits / 8
+    }
+
+    /// Reads rows, which are all that `values` has room for.
+    private func read(_ rows: Range<Int>, ofTensor index: Int, into values: UnsafeMutableBufferPointer<Float>) throws {
+        let tensor = weights.tensors[index]
+        let rowBytes = rowBytes(ofTensor: index)
+        let bytes = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: rows.count * rowBytes, alignment: InputFile.bufferAlignment)
         defer { bytes.deallocate() }
-        let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: height * width)
-        defer { floats.deallocate() }
-        for first in stride(from: rows.lowerBound, to: rows.upperBound, by: height) {
-            let count = min(height, rows.upperBound - first)
-            let part = UnsafeMutableRawBufferPointer(rebasing: bytes[..<(count * rowBytes)])
-            try weights.read(.values, ofTensor: index, at: first * rowBytes, into: part)
-            guard count * width > 0, let source = part.baseAddress, let values = floats.baseAddress else { continue }
-            FloatConversion.decode(dtype, source, count: count * width, into: values)
-            let piece = UnsafeBufferPointer(rebasing: floats[..<(count * width)])
-            // Without an early exit this is done many at a time.
-            let largest = piece.reduce(0) { max($0, $1.bitPattern & 0x7FFF_FFFF) }
-            guard largest < Float.infinity.bitPattern else {
-                let bad = piece.firstIndex { !$0.isFinite } ?? 0
-                throw AdapterError.nonFinite(file: file, tensor: tensor.name, index: first * width + bad)
-            }
-            try body(first, piece)
+        try weights.read(.values, ofTensor: index, at: rows.lowerBound * rowBytes, into: bytes)
+        guard !values.isEmpty, let source = bytes.baseAddress, let destination = values.baseAddress else { return }
+        FloatConversion.decode(tensor.encoding.denseDType ?? .f32, source, count: values.count, into: destination)
+        // Without an early exit this is done many at a time.
+        let largest = values.reduce(0) { max($0, $1.bitPattern & 0x7FFF_FFFF) }
+        guard largest < Float.infinity.bitPattern else {
+            let bad = values.firstIndex { !$0.isFinite } ?? 0
+            let before = rows.lowerBound * (values.count / rows.count)
+            throw AdapterError.nonFinite(file: file, tensor: tensor.name, index: before + bad)
         }
     }
 }

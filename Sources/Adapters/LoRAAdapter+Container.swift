@@ -52,7 +52,7 @@ extension LoRAAdapter {
     public func forEachTensor(_ body: (_ index: Int, _ bytes: UnsafeRawBufferPointer) throws -> Void) throws {
         for (index, tensor) in weights.tensors.enumerated() {
             let bytes = UnsafeMutableRawBufferPointer.allocate(
-                byteCount: tensor.byteCount(of: .values), alignment: 16)
+                byteCount: tensor.byteCount(of: .values), alignment: InputFile.bufferAlignment)
             defer { bytes.deallocate() }
             try weights.read(.values, ofTensor: index, at: 0, into: bytes)
             try body(index, UnsafeRawBufferPointer(bytes))

@@ -74,7 +74,7 @@ extension LoRAAdapter {
         else { return false }
         let byteCount = weights.tensors[first].byteCount(of: .values)
         let piece = 1 << 20
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 * piece, alignment: 16)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 * piece, alignment: InputFile.bufferAlignment)
         defer { buffer.deallocate() }
         for start in stride(from: 0, to: byteCount, by: piece) {
             let count = min(piece, byteCount - start)

@@ -119,7 +119,8 @@ final class ContainerStore: Sendable {
             guard Zlib.crc32(UnsafeRawBufferPointer(buffer)) == stream.crc else { throw damage(.checksum) }
             return
         }
-        try withUnsafeTemporaryAllocation(byteCount: stream.storedSize, alignment: 16) { stored in
+        try withUnsafeTemporaryAllocation(byteCount: stream.storedSize, alignment: InputFile.bufferAlignment) {
+            stored in
             try file.read(into: stored, at: stream.offset)
             let stored = UnsafeRawBufferPointer(stored)
             guard Zlib.crc32(stored) == stream.crc else { throw damage(.checksum) }

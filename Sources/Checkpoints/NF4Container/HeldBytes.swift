@@ -43,7 +43,8 @@ final class HeldBytes: Sendable {
         switch storage {
         case .memory(let buffer): return try body(UnsafeRawBufferPointer(buffer))
         case .spilled(let place):
-            return try withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 16) { buffer in
+            return try withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: InputFile.bufferAlignment) {
+                buffer in
                 try pool.spill.read(into: buffer, at: place)
                 return try body(UnsafeRawBufferPointer(buffer))
             }

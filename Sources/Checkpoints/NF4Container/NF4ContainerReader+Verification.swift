@@ -21,7 +21,7 @@ extension NF4ContainerReader {
         var damages: [NF4ContainerDamage] = []
         for (stream, part) in zip(chunk.streams, chunk.parts) {
             do {
-                try withUnsafeTemporaryAllocation(byteCount: part.byteCount, alignment: 16) {
+                try withUnsafeTemporaryAllocation(byteCount: part.byteCount, alignment: InputFile.bufferAlignment) {
                     try store.decode(stream, part.part, ofChunk: number, into: $0)
                 }
             } catch CheckpointError.invalidContainer(_, .damagedData(let damage)) {

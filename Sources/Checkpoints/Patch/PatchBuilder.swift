@@ -76,7 +76,9 @@ final class PatchBuilder: Sendable {
         if first.presence == .targetOnly {
             stream = PatchDifference.encode(base: nil, target: target, kind: first.kind)
         } else {
-            stream = try withUnsafeTemporaryAllocation(byteCount: items.byteCount(chunk), alignment: 16) { buffer in
+            stream = try withUnsafeTemporaryAllocation(
+                byteCount: items.byteCount(chunk), alignment: InputFile.bufferAlignment
+            ) { buffer in
                 try base.source.pieces.read(chunk, of: items, into: buffer)
                 let bytes = UnsafeRawBufferPointer(buffer)
                 facts.base = base.fingerprints(of: chunk, in: items, bytes)

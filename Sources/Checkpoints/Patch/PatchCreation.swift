@@ -70,7 +70,8 @@ public struct PatchCreation: Sendable {
                         let chunk = items.chunks[number]
                         guard items.all[chunk.items[0]].presence != .baseOnly else { return }
                         let byteCount = items.byteCount(chunk)
-                        try withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 16) { buffer in
+                        try withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: InputFile.bufferAlignment) {
+                            buffer in
                             try target.pieces.read(chunk, of: items, into: buffer)
                             try builder.complete(number, of: items, target: UnsafeRawBufferPointer(buffer))
                         }

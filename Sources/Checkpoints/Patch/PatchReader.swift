@@ -134,7 +134,7 @@ extension PatchReader {
     public func verify(chunk number: Int) throws -> PatchProblem? {
         let size = index.items.byteCount(index.items.chunks[number])
         do {
-            try withUnsafeTemporaryAllocation(byteCount: size, alignment: 16) { bytes in
+            try withUnsafeTemporaryAllocation(byteCount: size, alignment: InputFile.bufferAlignment) { bytes in
                 bytes.initializeMemory(as: UInt8.self, repeating: 0)
                 try decode(chunk: number, result: .target, into: bytes)
             }

@@ -35,7 +35,7 @@ package enum Fingerprint {
         var hash = SHA256()
         // Small enough to stay in a core's cache, and used again and again.
         let step = 1 << 17
-        try withUnsafeTemporaryAllocation(byteCount: min(step, bytes), alignment: 16) { buffer in
+        try withUnsafeTemporaryAllocation(byteCount: min(step, bytes), alignment: InputFile.bufferAlignment) { buffer in
             for start in stride(from: 0, to: bytes, by: step) {
                 let piece = UnsafeMutableRawBufferPointer(rebasing: buffer[..<min(step, bytes - start)])
                 try file.read(into: piece, at: start)
