@@ -16,7 +16,6 @@ public final class OutputFile: Sendable {
     private let descriptor: FileDescriptor
     /// Bytes written so far, in whatever order.
     private let written = Atomic(0)
-    private let turns = WriteTurns()
 
     /// After so many bytes the disk is told to begin, so that ``sync()`` finds little left to wait for.
     private static let writebackStep = 1 << 20
@@ -51,24 +50,10 @@ public final class OutputFile: Sendable {
         try resize(to: byteCount)
     }
 
-    /// Writes all of `bytes` from `offset` on. While another thread writes to this file they may be left for that one, so they
-    /// are in the file once all calls have returned.
+    /// Writes all of `bytes` from `offset` on.
     ///
-    /// - Throws: ``FileError`` when the disk is full or fails, also with what another thread has left.
+    /// - Throws: ``FileError`` when the disk is full or fails.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
-        guard turns.begin() else {
-            if !turns.leave(bytes, at: offset) { try put(bytes, at: offset) }
-            return
-        }
-        var failure: FileError?
-        do throws(FileError) { try put(bytes, at: offset) } catch { failure = error }
-        while let (bytes, offset) = turns.next() {
-            do throws(FileError) { try put(bytes, at: offset) } catch { failure = failure ?? error }
-        }
-        if let failure { throw failure }
-    }
-
-    private func put(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
         var done = 0
         while done < bytes.count {
             do {
@@ -87,21 +72,7 @@ public final class OutputFile: Sendable {
 
     /// Writes all of `bytes` from `offset` on.
     public func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
-        try withBuffer(bytes) { buffer throws(FileError) in try write(buffer, at: offset) }
-    }
-
-    private func put(_ bytes: [UInt8], at offset: Int) throws(FileError) {
-        try withBuffer(bytes) { buffer throws(FileError) in try put(buffer, at: offset) }
-    }
-
-    private func withBuffer(
-        _ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) throws(FileError) -> Void
-    ) throws(FileError) {
-        var failure: FileError?
-        bytes.withUnsafeBytes { buffer in
-            do throws(FileError) { try body(buffer) } catch { failure = error }
-        }
-        if let failure { throw failure }
+        try bytes.withBuffer { buffer throws(FileError) in try write(buffer, at: offset) }
     }
 
     /// Cuts or extends the file.
@@ -118,5 +89,16 @@ public final class OutputFile: Sendable {
         if fcntl(descriptor.rawValue, F_FULLFSYNC) == 0 { return }
         #endif
         guard fsync(descriptor.rawValue) == 0 else { throw FileError(.sync, path, Errno(rawValue: errno)) }
+    }
+}
+
+extension [UInt8] {
+    /// The same as `withUnsafeBytes`, which cannot throw an error of a known type.
+    func withBuffer(_ body: (UnsafeRawBufferPointer) throws(FileError) -> Void) throws(FileError) {
+        var failure: FileError?
+        withUnsafeBytes { buffer in
+            do throws(FileError) { try body(buffer) } catch { failure = error }
+        }
+        if let failure { throw failure }
     }
 }

@@ -106,7 +106,7 @@ import Testing
         let report = workspace.path("all.json")
         let running = try RunningQConv(
             ["batch", workspace.path("spec.json"), "--adapters", workspace.path("runs/*"), "--report", report]
-                + ["--memory", "2500KiB", "--threads", "1"])
+                + ["--memory", "4500KiB", "--threads", "1"])
         let deadline = Date(timeIntervalSinceNow: 20)
         /// Whether an output is in place.
         func hasOutput() throws -> Bool {

@@ -28,7 +28,7 @@ import Testing
     func bytesDoNotDependOnThreadsOrMemory(steps: String) throws {
         var results: [[String: Data]] = []
         var reports: [JSONValue] = []
-        for arguments in [["--threads", "1"], ["--threads", "2"], ["--threads", "7"], ["--memory", "4MB"]] {
+        for arguments in [["--threads", "1"], ["--threads", "2"], ["--threads", "7"], ["--memory", "6MB"]] {
             let spec = try workspace.spec(input: TinyLlama.base4Bit, steps: TinyLlama.attach(200) + ", " + steps)
             var report = try convert(spec, arguments + ["--force"])
             report["run"] = nil

@@ -141,7 +141,7 @@ import Testing
         var options = PipelineOptions()
         options.threads = 1
         // The factors of a tensor are small here beside a chunk: look for the budget that is just enough for two passes.
-        var (tooLittle, budget) = (1 << 20, 4 << 20)
+        var (tooLittle, budget) = (1 << 20, 16 << 20)
         while budget - tooLittle > 1024 {
             options.memory = (tooLittle + budget) / 2
             let plan = try self.plan(options: options)

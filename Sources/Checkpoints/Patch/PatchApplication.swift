@@ -96,15 +96,15 @@ public struct PatchApplication: Sendable {
                 if !isFile { try FileSystem.createParents(of: FilePath(file.name), in: output.path) }
                 let created = try OutputFile(creating: path)
                 try created.preallocate(file.size)
-                try created.write(file.head, at: 0)
-                return created
+                return WindowedOutput(created, byteCount: file.size, constants: [(0, file.head)])
             }
             try convert(into: files, threads: threads ?? coreCount, isCancelled: isCancelled, progress: progress)
             let written = try sideFiles.map { file in
                 let bytes = file.held(result) ?? source.bytes(ofSideFile: file.name) ?? []
                 return try SideFile(name: FilePath(file.name), content: .bytes(bytes)).write(to: output.path)
             }
-            try OutputFile.sync(files)
+            for file in files { try file.finish() }
+            try OutputFile.sync(files.map(\.file))
             try SideFile.sync(written)
             try output.commit()
         } catch {
@@ -125,7 +125,7 @@ public struct PatchApplication: Sendable {
     }
 
     private func convert(
-        into files: [OutputFile], threads: Int, isCancelled: @escaping @Sendable () -> Bool,
+        into files: [WindowedOutput], threads: Int, isCancelled: @escaping @Sendable () -> Bool,
         progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
     ) throws {
         let items = patch.index.items
@@ -137,7 +137,7 @@ public struct PatchApplication: Sendable {
             while supervisor.shouldGoOn, let (_, number) = jobs.claim(from: 0) {
                 supervisor.watch {
                     let byteCount = items.byteCount(items.chunks[number])
-                    try withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: 16) {
+                    try withUnsafeTemporaryAllocation(byteCount: byteCount, alignment: InputFile.bufferAlignment) {
                         try convert(chunk: number, in: $0, files, findings)
                     }
                     supervisor.advance(by: byteCount)
@@ -149,7 +149,7 @@ public struct PatchApplication: Sendable {
     }
 
     private func convert(
-        chunk number: Int, in buffer: UnsafeMutableRawBufferPointer, _ files: [OutputFile],
+        chunk number: Int, in buffer: UnsafeMutableRawBufferPointer, _ files: [WindowedOutput],
         _ findings: borrowing Mutex<Findings>
     ) throws {
         let items = patch.index.items

@@ -10,14 +10,14 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
     private let output: StagedOutput
     private let directory: FilePath?
     /// By the index of the shard; all of them, or those of a part.
-    private let files: [Int: OutputFile]
+    private let files: [Int: WindowedOutput]
     /// Waits until those beside them are on the disk, while the data is written.
     private let sideFileSync: BackgroundTask?
     private let isPart: Bool
     private let written = Atomic(0)
     private let offsets = Mutex<[Int: Float]>([:])
 
-    /// Lays everything out, reserves the disk space, and writes headers, tables and side files to the staging directory.
+    /// Lays everything out, reserves the disk space, and writes side files to the staging directory.
     ///
     /// - Parameters:
     ///   - destination: The file or directory that the checkpoint is to become.
@@ -52,7 +52,7 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
         self.layout = layout
         let output = try StagedOutput(destination: destination, kind: isFile ? .file : .directory, force: force)
         do {
-            var files: [Int: OutputFile] = [:]
+            var files: [Int: WindowedOutput] = [:]
             for index in shards ?? layout.writers.indices {
                 let writer = layout.writers[index]
                 files[index] = try writer.start(at: isFile ? output.path : output.path.appending(writer.name))
@@ -105,7 +105,7 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
         for (index, file) in files.sorted(by: { $0.key < $1.key }) {
             totalSize += try layout.writers[index].complete(file, quantStates: quantStates[index])
         }
-        var unsynced = Array(files.values)
+        var unsynced = files.values.map(\.file)
         if let directory, !isPart, let bytes = layout.indexBytes(totalSize: totalSize) {
             unsynced.append(try SideFile(name: ModelFiles.index, content: .bytes(bytes)).write(to: directory).file)
         }

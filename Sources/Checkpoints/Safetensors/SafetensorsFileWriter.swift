@@ -3,8 +3,8 @@ import Tensors
 
 /// Writes one safetensors file whose pieces are all known up front.
 ///
-/// Everything but the quant states that wait for their offsets is in place from the start or written at its final
-/// position; ``complete(_:)`` adds those.
+/// Everything has its place from the start but the quant states that wait for their offsets, which
+/// ``complete(_:quantStates:)`` adds.
 final class SafetensorsFileWriter: Sendable {
     /// A part of a tensor in this file.
     struct Location: Sendable {
@@ -54,9 +54,6 @@ final class SafetensorsFileWriter: Sendable {
         }
     }
 
-    /// Tables that are known from the start lie this close together or closer, between scales of scales.
-    private static let tableGap = 4096
-
     /// Lays out a file; nothing is written yet.
     ///
     /// - Parameter tensors: Indices of tensors with their pieces.
@@ -101,13 +98,14 @@ final class SafetensorsFileWriter: Sendable {
 
     func location(of part: TensorPart, ofTensor tensor: Int) -> Location? { locations[tensor]?[part] }
 
-    /// Creates the file with its full size, the header and what is known.
-    func start(at path: FilePath) throws(FileError) -> OutputFile {
+    /// Creates the file with its full size. What is known already goes there with the data around it.
+    func start(at path: FilePath) throws(FileError) -> WindowedOutput {
         let file = try OutputFile(creating: path)
         try file.preallocate(layout.fileSize)
-        let tables = constants.map { (layout.offsets[$0.piece], $0.bytes) }
-        try file.write([(0, layout.header)] + tables, fillingGapsUpTo: SafetensorsFileWriter.tableGap)
-        return file
+        var known = constants.map { (layout.offsets[$0.piece], $0.bytes) }
+        // With quant states that wait it becomes another one.
+        if pending.isEmpty { known.append((0, layout.header)) }
+        return WindowedOutput(file, byteCount: layout.fileSize, constants: known)
     }
 
     /// The file's layout once the quant states that waited are known.
@@ -126,17 +124,16 @@ final class SafetensorsFileWriter: Sendable {
         quantStates.map { (pieces[$0.key].name, $0.value) }
     }
 
-    /// Adds the quant states that waited. The file is then to be synced.
+    /// Adds the quant states that waited, and writes what is not in the file yet. The file is then to be synced.
     ///
     /// - Parameter quantStates: by piece, one for each of ``pending``.
     /// - Returns: bytes of data in the file, without its header.
-    func complete(_ file: OutputFile, quantStates: [Int: [UInt8]]) throws -> Int {
+    func complete(_ output: WindowedOutput, quantStates: [Int: [UInt8]]) throws -> Int {
         let layout = try finalLayout(quantStates)
-        if !quantStates.isEmpty {
-            try file.write(layout.header, at: 0)
-            try file.write(quantStates.map { (layout.offsets[$0.key], $0.value) }, fillingGapsUpTo: 0)
-            try file.resize(to: layout.fileSize)
-        }
+        if !quantStates.isEmpty { try output.write(layout.header, at: 0) }
+        for (piece, bytes) in quantStates { try output.write(bytes, at: layout.offsets[piece]) }
+        try output.finish()
+        if !quantStates.isEmpty { try output.file.resize(to: layout.fileSize) }
         return layout.fileSize - layout.header.count
     }
 }

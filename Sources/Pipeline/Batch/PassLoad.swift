@@ -4,11 +4,13 @@ struct PassLoad {
     private var factorBytes: [Int]
     private var chunkCapacity: Int
     private var copyCapacity: Int
+    private var gathering: Int
 
     init(_ plan: PipelinePlan) {
         factorBytes = plan.model.tensors.map { plan.model.factorBytes($0) }
         chunkCapacity = plan.resources.chunkCapacity
         copyCapacity = plan.resources.copyCapacity
+        gathering = ResourcePlan.gatheringMemory(plan.model)
     }
 
     /// The load of both in one pass.
@@ -19,6 +21,7 @@ struct PassLoad {
         }
         sum.chunkCapacity = max(chunkCapacity, other.chunkCapacity)
         sum.copyCapacity = max(copyCapacity, other.copyCapacity)
+        sum.gathering = gathering + other.gathering
         return sum
     }
 
@@ -27,6 +30,6 @@ struct PassLoad {
         ResourcePlan.peakMemory(
             threads: ResourcePlan.threadsAsked(options),
             perThread: ResourcePlan.bytesPerThread(chunkCapacity: chunkCapacity, copyCapacity: copyCapacity),
-            factorBytes: factorBytes.max() ?? 0) <= options.memory
+            factorBytes: factorBytes.max() ?? 0, gathering: gathering) <= options.memory
     }
 }

@@ -37,17 +37,19 @@ public struct ResourcePlan: Sendable {
         let copyBytes = programs.lazy.filter(\.isCopy).map(\.chunkBytes).max() ?? 0
         let perThread = ResourcePlan.bytesPerThread(chunkCapacity: capacity, copyCapacity: copyBytes)
         let factorBytes = programs.map { $0.factorBytes(models) }.max() ?? 0
-        let affordable = options.memory / (perThread + 2 * factorBytes)
+        let gathering = models.reduce(0) { $0 + ResourcePlan.gatheringMemory($1) }
+        let affordable = (options.memory - gathering) / (perThread + 2 * factorBytes)
         guard affordable >= 1 else {
             throw PlanError(
                 place: "--memory", problem: "\(options.memory) bytes are not enough for this conversion",
-                remedy: "give it at least \((perThread + 2 * factorBytes + (1 << 20) - 1) >> 20)MiB")
+                remedy: "give it at least \((gathering + perThread + 2 * factorBytes + (1 << 20) - 1) >> 20)MiB")
         }
         threads = min(ResourcePlan.threadsAsked(options), affordable)
         openTensors = threads + 1
         chunkCapacity = capacity
         copyCapacity = copyBytes
-        let working = ResourcePlan.peakMemory(threads: threads, perThread: perThread, factorBytes: factorBytes)
+        let working = ResourcePlan.peakMemory(
+            threads: threads, perThread: perThread, factorBytes: factorBytes, gathering: gathering)
         let held = programs.lazy.map(\.heldBytes).max() ?? 0
         heldCapacity = working + openTensors * HeldInput.byteCount(capacity: held) <= options.memory ? held : 0
         peakMemory = working + openTensors * HeldInput.byteCount(capacity: heldCapacity)
@@ -62,9 +64,17 @@ public struct ResourcePlan: Sendable {
         chunkCapacity * Chunk.bytesPerElement + copyCapacity
     }
 
-    /// - Parameter factorBytes: What the factors of an open tensor take at most.
-    static func peakMemory(threads: Int, perThread: Int, factorBytes: Int) -> Int {
-        threads * perThread + (threads + 1) * factorBytes
+    /// Bytes that wait in memory for more of their place in a model's outputs. (What waits for containers and patches has a
+    /// limit of its own.)
+    static func gatheringMemory(_ model: PlannedModel) -> Int {
+        model.outputs.count { $0.format == .safetensors || $0.format == .bitsandbytes } * WindowedOutput.memory
+    }
+
+    /// - Parameters:
+    ///   - factorBytes: What the factors of an open tensor take at most.
+    ///   - gathering: Of all models.
+    static func peakMemory(threads: Int, perThread: Int, factorBytes: Int, gathering: Int) -> Int {
+        threads * perThread + (threads + 1) * factorBytes + gathering
     }
 
     /// The worker threads that will run if the memory budget holds them.

@@ -1,0 +1,188 @@
+import Synchronization
+
+/// A file of known size that is written in pieces in any order, by several threads at once.
+///
+/// Pieces are gathered in windows of the file, each of which is written whole once all of it has arrived: tensors start at any
+/// byte, and pieces that are not aligned to pages cost the system up to four times as much. The system also lets one thread at a
+/// time write to a file while the others spin; here they leave what they have to the one that writes.
+public final class WindowedOutput: Sendable {
+    /// What is at a place in the file from the start.
+    public typealias Constant = (offset: Int, bytes: [UInt8])
+
+    private struct State {
+        /// Windows of which something has arrived, the one that something arrived for last in front.
+        var open: [OutputWindow] = []
+        /// Windows that are waiting to be written.
+        var ready: [OutputWindow] = []
+        /// Windows that can be used again.
+        var spare: [OutputWindow] = []
+        var isWriting = false
+        /// The constants of windows that have not been opened yet, by the window's number.
+        var constants: [Int: [Constant]]
+    }
+
+    public let file: OutputFile
+    private let byteCount: Int
+    private let state: Mutex<State>
+
+    private static let windowSize = 128 << 10
+    /// Windows that are open at most: where each thread is at work in a tensor's codes and scales, and the scales' scales that
+    /// lie far from both. Beyond that a window is written with what it has.
+    private static let mostOpen = 8
+    /// Windows that wait to be written, before threads write rather than leave them.
+    private static let mostReady = 4
+    private static let mostSpare = 2
+
+    /// The most memory that one needs, in bytes.
+    public static let memory = (mostOpen + mostReady + mostSpare) * windowSize
+
+    /// - Parameters:
+    ///   - byteCount: The size of the file.
+    ///   - constants: What is known already, within the file and without overlaps. It is in the file once ``finish()`` returns.
+    public init(_ file: OutputFile, byteCount: Int, constants: [Constant] = []) {
+        self.file = file
+        self.byteCount = byteCount
+        var byWindow: [Int: [Constant]] = [:]
+        for constant in constants where !constant.bytes.isEmpty {
+            let last = constant.offset + constant.bytes.count - 1
+            for number in constant.offset / WindowedOutput.windowSize...last / WindowedOutput.windowSize {
+                byWindow[number, default: []].append(constant)
+            }
+        }
+        state = Mutex(State(constants: byWindow))
+    }
+
+    /// Takes bytes that belong at `offset`. No byte of the file may be given twice, or where a constant is.
+    ///
+    /// - Throws: ``FileError`` when the disk is full or fails, also with what another thread has given.
+    public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+        precondition(offset >= 0 && bytes.count <= byteCount - offset, "beyond the end of the file")
+        var done = 0
+        while done < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
+            let size = WindowedOutput.windowSize
+            let inWindow = (offset + done) % size
+            if inWindow == 0, rest.count >= size, beginWriting() {
+                // Whole windows need not be gathered.
+                let whole = rest.count / size * size
+                try writeReady(after: UnsafeRawBufferPointer(rebasing: rest[..<whole]), at: offset + done)
+                done += whole
+            } else {
+                let count = min(rest.count, size - inWindow)
+                try gather(UnsafeRawBufferPointer(rebasing: rest[..<count]), at: offset + done)
+                done += count
+            }
+        }
+    }
+
+    /// Takes bytes that belong at `offset`.
+    public func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+        try bytes.withBuffer { buffer throws(FileError) in try write(buffer, at: offset) }
+    }
+
+    /// Writes what is not in the file yet. No other call may run beside it.
+    public func finish() throws(FileError) {
+        state.withLock { state in
+            state.ready += state.open
+            state.open = []
+        }
+        try writeReady()
+        while let window = state.withLock({ state in state.constants.keys.first.map { makeWindow($0, in: &state) } }) {
+            try write(window)
+        }
+        state.withLock { $0.spare = [] }
+    }
+
+    // MARK: Gathering
+
+    /// Takes bytes of a single window.
+    private func gather(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+        let window = state.withLock { open(offset / WindowedOutput.windowSize, in: &$0) }
+        let start = offset - window.start
+        window.copy(bytes, at: start)
+        let writes = state.withLock { state in
+            window.finishFilling(start..<start + bytes.count)
+            if window.isComplete { close(window, in: &state) }
+            guard !state.ready.isEmpty, !state.isWriting || state.ready.count > WindowedOutput.mostReady else {
+                return false
+            }
+            state.isWriting = true
+            return true
+        }
+        if writes { try writeReady() }
+    }
+
+    /// The window of that number, about to be filled.
+    private func open(_ number: Int, in state: inout State) -> OutputWindow {
+        let window: OutputWindow
+        if let index = state.open.firstIndex(where: { $0.start == number * WindowedOutput.windowSize }) {
+            window = state.open.remove(at: index)
+        } else {
+            window = makeWindow(number, in: &state)
+            if state.open.count >= WindowedOutput.mostOpen, let idle = state.open.last(where: { $0.fillers == 0 }) {
+                close(idle, in: &state)
+            }
+        }
+        window.beginFilling()
+        state.open.insert(window, at: 0)
+        return window
+    }
+
+    private func close(_ window: OutputWindow, in state: inout State) {
+        state.open.removeAll { $0 === window }
+        state.ready.append(window)
+    }
+
+    /// An empty window, but for the constants that belong to it if they are not in the file yet.
+    private func makeWindow(_ number: Int, in state: inout State) -> OutputWindow {
+        let window = state.spare.popLast() ?? OutputWindow(capacity: WindowedOutput.windowSize)
+        let start = number * WindowedOutput.windowSize
+        window.reset(start: start, length: min(WindowedOutput.windowSize, byteCount - start))
+        for constant in state.constants.removeValue(forKey: number) ?? [] {
+            let range = constant.offset..<constant.offset + constant.bytes.count
+            let inside = range.clamped(to: start..<start + window.length)
+            window.beginFilling()
+            constant.bytes.withUnsafeBytes { bytes in
+                let first = inside.lowerBound - constant.offset
+                window.copy(
+                    UnsafeRawBufferPointer(rebasing: bytes[first..<first + inside.count]), at: inside.lowerBound - start
+                )
+            }
+            window.finishFilling(inside.lowerBound - start..<inside.upperBound - start)
+        }
+        return window
+    }
+
+    // MARK: Writing
+
+    /// Makes this thread the one that writes; false while another one does.
+    private func beginWriting() -> Bool {
+        state.withLock { state in
+            defer { state.isWriting = true }
+            return !state.isWriting
+        }
+    }
+
+    /// Writes bytes, then what is ready until nothing is.
+    private func writeReady(after bytes: UnsafeRawBufferPointer? = nil, at offset: Int = 0) throws(FileError) {
+        var failure: FileError?
+        if let bytes { do throws(FileError) { try file.write(bytes, at: offset) } catch { failure = error } }
+        var written: OutputWindow?
+        while let next = state.withLock({ takeReady(after: written, in: &$0) }) {
+            do throws(FileError) { try write(next) } catch { failure = failure ?? error }
+            written = next
+        }
+        if let failure { throw failure }
+    }
+
+    /// The next window to write; `nil` ends this thread's turn.
+    private func takeReady(after written: OutputWindow?, in state: inout State) -> OutputWindow? {
+        if let written, state.spare.count < WindowedOutput.mostSpare { state.spare.append(written) }
+        state.isWriting = !state.ready.isEmpty
+        return state.isWriting ? state.ready.removeFirst() : nil
+    }
+
+    private func write(_ window: OutputWindow) throws(FileError) {
+        try window.forEachRun { bytes, offset throws(FileError) in try file.write(bytes, at: offset) }
+    }
+}
