@@ -144,47 +144,27 @@ extension Chunk {
             firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: codes + granule.lowerBound / 2)
     }
 
-    /// Moves codes by what changes add to them, on the scales that they have.
-    ///
-    /// - Throws: ``ConversionError/zeroNorm(tensor:output:)``.
-    func moveCodes(_ facts: OperationFacts, baseDType: DType, result: BlockQuantization, rounding: RoundingRule) throws
-    {
+    /// Moves codes by an update on the scales that they have.
+    func moveCodes(by update: UnsafePointer<Float>, result: BlockQuantization, rounding: RoundingRule) {
         let moved = spareCodes
-        if isInput, !hasUpdate, let updates = facts.plainUpdates(areExact: true) {
-            // Granule by granule, so that the update is still in a near cache when it is used.
+        if isInput, update == UnsafePointer(self.update) {
             measured = granules(of: count).map { granule in
-                addUpdates(updates, granule, into: update)
-                return moveMeasuring(granule, result, rounding, into: moved)
+                BlockQuantizer.requantizeMeasuring(
+                    baseCodes: parts.codes + granule.lowerBound / 2,
+                    absmax: parts.scales + granule.lowerBound / result.blocksize, update: update + granule.lowerBound,
+                    count: granule.count, blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
+                    firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: moved + granule.lowerBound / 2)
             }
-            hasUpdate = true
         } else {
-            let isFirst = isInput && !hasUpdate
-            let update = try mergedUpdate(facts, baseDType: baseDType)
-            if isFirst {
-                measured = granules(of: count).map { moveMeasuring($0, result, rounding, into: moved) }
-            } else {
-                BlockQuantizer.requantize(
-                    baseCodes: parts.codes, absmax: parts.scales, update: update, count: count,
-                    blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
-                    firstIndex: UInt64(range.lowerBound), into: moved)
-                measured = nil
-            }
+            BlockQuantizer.requantize(
+                baseCodes: parts.codes, absmax: parts.scales, update: update, count: count,
+                blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
+                firstIndex: UInt64(range.lowerBound), into: moved)
+            measured = nil
         }
         parts.codes = moved
         encoding = .blockQuantized(result)
         isDecoded = false
-    }
-
-    /// Moves the codes of a granule of the input by ``update``.
-    private func moveMeasuring(
-        _ granule: Range<Int>, _ result: BlockQuantization, _ rounding: RoundingRule,
-        into codes: UnsafeMutablePointer<UInt8>
-    ) -> ErrorSums {
-        BlockQuantizer.requantizeMeasuring(
-            baseCodes: parts.codes + granule.lowerBound / 2,
-            absmax: parts.scales + granule.lowerBound / result.blocksize, update: update + granule.lowerBound,
-            count: granule.count, blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
-            firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: codes + granule.lowerBound / 2)
     }
 
     /// Memory for new codes that holds neither the input's nor the current ones.

@@ -37,29 +37,17 @@ extension Chunk {
     /// Adds up low-rank updates and answers their sum.
     private func addUpdates(_ updates: [LowRankUpdate]) -> UnsafePointer<Float> {
         let sum = hasUpdate ? laterUpdate : update
-        addUpdates(updates, 0..<count, into: sum)
+        for (index, update) in updates.enumerated() {
+            compute(update, accumulate: index > 0, into: sum)
+        }
         return count(update: sum)
     }
 
-    /// Adds up low-rank updates.
-    ///
-    /// - Parameters:
-    ///   - part: The elements in question, counted from the chunk's start.
-    ///   - sum: Room for the sums of the whole chunk.
-    func addUpdates(_ updates: [LowRankUpdate], _ part: Range<Int>, into sum: UnsafeMutablePointer<Float>) {
-        for (index, update) in updates.enumerated() {
-            compute(update, part, accumulate: index > 0, into: sum + part.lowerBound)
-        }
-    }
-
     /// Computes an update. The rows that its weight does not have any more are left alone.
-    private func compute(
-        _ update: LowRankUpdate, _ part: Range<Int>, accumulate: Bool, into values: UnsafeMutablePointer<Float>
-    ) {
-        let elements = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
-        let computed = elements.clamped(to: 0..<update.blocks * update.rows * update.columns)
-        if !accumulate { (values + computed.count).update(repeating: 0, count: part.count - computed.count) }
-        if !computed.isEmpty { update.compute(computed, accumulate: accumulate, into: values) }
+    private func compute(_ update: LowRankUpdate, accumulate: Bool, into values: UnsafeMutablePointer<Float>) {
+        let part = range.clamped(to: 0..<update.blocks * update.rows * update.columns)
+        if !accumulate { (values + part.count).update(repeating: 0, count: count - part.count) }
+        if !part.isEmpty { update.compute(part, accumulate: accumulate, into: values) }
     }
 
     /// Applies changes one after the other, rounding to float32 where PEFT does.
@@ -73,11 +61,11 @@ extension Chunk {
         for change in facts.changes {
             switch change {
             case .add(let update, let isRoundedFirst):
-                compute(update, 0..<count, accumulate: false, into: single)
+                compute(update, accumulate: false, into: single)
                 if isRoundedFirst, let updateDType { FloatConversion.round(single, count: count, to: updateDType) }
                 for index in 0..<count { values[index] += single[index] }
             case .scaleSum(let update, let magnitudes):
-                compute(update, 0..<count, accumulate: false, into: single)
+                compute(update, accumulate: false, into: single)
                 for index in 0..<count { values[index] += single[index] }
                 if let scales = scales.next() { try scale(values, by: scales, magnitudes, columns: update.columns) }
             case .rows(let rows):
@@ -129,7 +117,7 @@ extension Chunk {
         if let baseDType { FloatConversion.round(values, count: count, to: baseDType) }
         var observed = [[OutputSums]](repeating: [], count: granules(of: count).count)
         for case .scaleSum(let update, let magnitudes) in facts.changes {
-            compute(update, 0..<count, accumulate: false, into: single)
+            compute(update, accumulate: false, into: single)
             for index in 0..<count { single[index] += values[index] }
             for (index, granule) in granules(of: count).enumerated() {
                 observed[index].append(squareSums(granule, columns: update.columns, ofColumns: magnitudes.areColumns))
@@ -245,7 +233,7 @@ extension OperationFacts {
     /// The updates if all changes are added as they are, so that their order does not matter; `nil` otherwise.
     ///
     /// - Parameter areExact: Whether none is rounded before it is added.
-    func plainUpdates(areExact: Bool) -> [LowRankUpdate]? {
+    fileprivate func plainUpdates(areExact: Bool) -> [LowRankUpdate]? {
         var updates: [LowRankUpdate] = []
         for change in changes {
             guard case .add(let update, let isRoundedFirst) = change, areExact || !isRoundedFirst else { return nil }

@@ -149,7 +149,8 @@ struct MergeIn4Bit: TensorOperation {
     private func merge(into chunk: Chunk, facts: OperationFacts, rounding: RoundingRule) throws {
         switch scales {
         case .base:
-            try chunk.moveCodes(facts, baseDType: base.dtype, result: encoding, rounding: rounding)
+            chunk.moveCodes(
+                by: try chunk.mergedUpdate(facts, baseDType: base.dtype), result: encoding, rounding: rounding)
         case .fresh:
             chunk.become(
                 quantized: encoding, values: try sum(chunk, facts: facts), rounding: rounding,
