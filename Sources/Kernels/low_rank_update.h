@@ -65,41 +65,45 @@ typedef struct {
     bool accumulate;
 } low_rank_product;
 
+// Loops over registers: unrolled, or the compiler keeps what they run over in memory.
+#define FOR_TILE_ROWS(i) _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++)
+#define FOR_TILE_VECTORS(v) _Pragma("clang loop unroll(full)") for (int v = 0; v < TILE_VECTORS; v++)
+
 // `rows` rows and TILE_COLUMNS columns from `column` on, of which those in first_column ..< end_column are written.
 INLINE void low_rank_tile(
     const low_rank_product *product, size_t row, int rows, size_t column, size_t first_column, size_t end_column,
     float *destination
 ) {
-    const float *left = product->left + row * product->rank;
+    const size_t rank = product->rank, columns = product->columns;
+    const float *left[TILE_ROWS];
+    FOR_TILE_ROWS(i) left[i] = product->left + (row + (size_t)i) * rank;
     const size_t panel = column / QCONV_PANEL_COLUMNS;
-    const float *right = product->panels + panel * QCONV_PANEL_COLUMNS * product->rank + column % QCONV_PANEL_COLUMNS;
+    const float *right = product->panels + panel * QCONV_PANEL_COLUMNS * rank + column % QCONV_PANEL_COLUMNS;
     vfloat sums[TILE_ROWS][TILE_VECTORS];
-    for (int i = 0; i < rows; i++) {
-        for (int v = 0; v < TILE_VECTORS; v++) sums[i][v] = (vfloat){0};
-    }
-    for (size_t k = 0; k < product->rank; k++) {
+    FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) sums[i][v] = (vfloat){0};
+    for (size_t k = 0; k < rank; k++) {
         vfloat factors[TILE_VECTORS];
-        for (int v = 0; v < TILE_VECTORS; v++) factors[v] = load(right + k * QCONV_PANEL_COLUMNS + v * QCONV_LANES);
-        for (int i = 0; i < rows; i++) {
-            const vfloat factor = broadcast(left[(size_t)i * product->rank + k]);
-            for (int v = 0; v < TILE_VECTORS; v++) sums[i][v] = multiply_add(factor, factors[v], sums[i][v]);
+        FOR_TILE_VECTORS(v) factors[v] = load(right + k * QCONV_PANEL_COLUMNS + v * QCONV_LANES);
+        FOR_TILE_ROWS(i) {
+            const vfloat factor = broadcast(left[i][k]);
+            FOR_TILE_VECTORS(v) sums[i][v] = multiply_add(factor, factors[v], sums[i][v]);
         }
     }
+    const float scaling = product->scaling;
+    FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) sums[i][v] *= scaling;
+    if (end_column - first_column == TILE_COLUMNS && !product->accumulate) {
+        FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) {
+            store(destination + (size_t)i * columns + v * QCONV_LANES, sums[i][v]);
+        }
+        return;
+    }
+    float scaled[TILE_ROWS][TILE_COLUMNS];
+    FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) store(scaled[i] + v * QCONV_LANES, sums[i][v]);
     for (int i = 0; i < rows; i++) {
-        float *written = destination + (size_t)i * product->columns;
-        if (end_column - first_column == TILE_COLUMNS) {
-            for (int v = 0; v < TILE_VECTORS; v++) {
-                const vfloat scaled = sums[i][v] * product->scaling;
-                float *place = written + v * QCONV_LANES;
-                store(place, product->accumulate ? load(place) + scaled : scaled);
-            }
-        } else {
-            float scaled[TILE_COLUMNS];
-            for (int v = 0; v < TILE_VECTORS; v++) store(scaled + v * QCONV_LANES, sums[i][v] * product->scaling);
-            for (size_t j = first_column; j < end_column; j++) {
-                const float value = scaled[j - column];
-                written[j - first_column] = product->accumulate ? written[j - first_column] + value : value;
-            }
+        float *written = destination + (size_t)i * columns;
+        for (size_t j = first_column; j < end_column; j++) {
+            const float value = scaled[i][j - column];
+            written[j - first_column] = product->accumulate ? written[j - first_column] + value : value;
         }
     }
 }
