@@ -71,12 +71,11 @@ public struct WeightsCheckpoint: CheckpointReader {
     private func entry(
         _ part: TensorPart, ofTensor tensor: Int, at offset: Int, count: Int
     ) throws(CheckpointError) -> StoredTensor {
-        let source = located[tensor]
-        let byteCount = source.location(of: part)?.entry.byteCount ?? 0
-        guard let stored = source.location(of: part), offset >= 0, offset <= byteCount, count <= byteCount - offset
-        else {
+        let found = located[tensor].location(of: part)
+        let byteCount = found?.entry.byteCount ?? 0
+        guard let stored = found, offset >= 0, offset <= byteCount, count <= byteCount - offset else {
             throw .outOfRange(
-                tensor: source.tensor.name, part: part, range: offset..<max(offset, offset &+ count),
+                tensor: located[tensor].tensor.name, part: part, range: offset..<max(offset, offset &+ count),
                 byteCount: byteCount)
         }
         return stored

@@ -2,7 +2,7 @@ import Tensors
 
 /// All that happens to one tensor of the input: the programs of every branch that converts it, side by side, so that what
 /// is read and decoded once serves all of them.
-struct SharedProgram: Sendable {
+final class SharedProgram: Sendable {
     /// The tensor's program in one branch.
     struct Member: Sendable {
         /// Index into the branches of the pass.

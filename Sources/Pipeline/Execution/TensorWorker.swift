@@ -91,8 +91,8 @@ final class TensorWorker {
         var result = JobResult()
         for step in work.phase.steps {
             let member = program.members[step.member]
-            guard work.branches.contains(member.branch), let branch = branches[member.branch] else { continue }
-            chunk.rewind(writers: branch.writers)
+            guard work.branches.contains(member.branch), let writers = branches[member.branch]?.writers else { continue }
+            chunk.rewind(writers: writers)
             do {
                 result.members.append(
                     (step.member, try take(step.phase, of: member.program, facts: work.facts[step.member])))
