@@ -91,7 +91,9 @@ final class TensorWorker {
         var result = JobResult()
         for step in work.phase.steps {
             let member = program.members[step.member]
-            guard work.branches.contains(member.branch), let writers = branches[member.branch]?.writers else { continue }
+            guard work.branches.contains(member.branch), let writers = branches[member.branch]?.writers else {
+                continue
+            }
             chunk.rewind(writers: writers)
             do {
                 result.members.append(
