@@ -14,7 +14,7 @@ public final class WindowedOutput: Sendable {
         var open: [OutputWindow] = []
         /// Windows that are waiting to be written.
         var ready: [OutputWindow] = []
-        /// Windows that can be used again.
+        /// Windows that can be used again: the allocator would not find as large and as aligned a place in what it was given back.
         var spare: [OutputWindow] = []
         var isWriting = false
         /// The constants of windows that have not been opened yet, by the window's number.
@@ -31,10 +31,9 @@ public final class WindowedOutput: Sendable {
     private static let mostOpen = 8
     /// Windows that wait to be written, before threads write rather than leave them.
     private static let mostReady = 4
-    private static let mostSpare = 2
 
-    /// The most memory that one needs, in bytes.
-    public static let memory = (mostOpen + mostReady + mostSpare) * windowSize
+    /// About the most memory that one needs, in bytes.
+    public static let memory = (mostOpen + mostReady) * windowSize
 
     /// - Parameters:
     ///   - byteCount: The size of the file.
@@ -90,7 +89,6 @@ public final class WindowedOutput: Sendable {
         while let window = state.withLock({ state in state.constants.keys.first.map { makeWindow($0, in: &state) } }) {
             try write(window)
         }
-        state.withLock { $0.spare = [] }
     }
 
     // MARK: Gathering
@@ -177,7 +175,9 @@ public final class WindowedOutput: Sendable {
 
     /// The next window to write; `nil` ends this thread's turn.
     private func takeReady(after written: OutputWindow?, in state: inout State) -> OutputWindow? {
-        if let written, state.spare.count < WindowedOutput.mostSpare { state.spare.append(written) }
+        if let written { state.spare.append(written) }
+        // Of the files of a checkpoint few are being written at a time.
+        if state.open.isEmpty, state.ready.isEmpty { state.spare = [] }
         state.isWriting = !state.ready.isEmpty
         return state.isWriting ? state.ready.removeFirst() : nil
     }
