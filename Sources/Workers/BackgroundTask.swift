@@ -9,20 +9,17 @@ import Glibc
 #endif
 
 /// Something that is done on a thread of its own while other work goes on, such as waiting for the disk.
-package final class BackgroundTask: Sendable {
+package final class BackgroundTask<Value: Sendable>: Sendable {
     private let result: ResultBox
     private let thread: Mutex<WorkerThread?>
 
     /// Starts the task; where no thread is to be had, it is done here and now.
-    package init(_ body: @escaping @Sendable () throws -> Void) {
+    package init(_ body: @escaping @Sendable () throws -> Value) {
         let result = ResultBox()
         self.result = result
         let run: @Sendable (Int) -> Void = { _ in
-            do {
-                try body()
-            } catch {
-                result.failure.withLock { $0 = error }
-            }
+            let outcome = Result { try body() }
+            result.outcome.withLock { $0 = outcome }
         }
         let started = WorkerThread(index: 0, run)
         thread = Mutex(started)
@@ -33,12 +30,13 @@ package final class BackgroundTask: Sendable {
         waitForEnd()
     }
 
-    /// Waits for the end.
+    /// Waits for the end, and answers what the task has answered.
     ///
     /// - Throws: What the task has thrown, each time.
-    package func finish() throws {
+    package func finish() throws -> Value {
         waitForEnd()
-        if let failure = result.failure.withLock({ $0 }) { throw failure }
+        guard let outcome = result.outcome.withLock({ $0 }) else { preconditionFailure("the task has ended") }
+        return try outcome.get()
     }
 
     /// Waits for the end, whatever comes of it.
@@ -50,6 +48,6 @@ package final class BackgroundTask: Sendable {
     }
 
     private final class ResultBox: Sendable {
-        let failure = Mutex<(any Error)?>(nil)
+        let outcome = Mutex<Result<Value, any Error>?>(nil)
     }
 }

@@ -7,17 +7,23 @@ public enum TokenMatrix: Hashable, Sendable {
     /// The output head's weight, [tokens, width].
     case head
 
+    private static let modules: [(name: String, matrix: TokenMatrix)] = [
+        ("embed_tokens", .embedding), ("wte", .embedding), ("word_embeddings", .embedding), ("embed_in", .embedding),
+        ("tok_embeddings", .embedding), ("shared", .embedding), ("lm_head", .head), ("embed_out", .head),
+    ]
+
     /// `nil` for any other tensor.
     public init?(tensorName: String) {
-        let components = tensorName.split(separator: ".")
-        guard components.last == "weight", let module = components.dropLast().last else { return nil }
-        if ["embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "shared"].contains(module) {
-            self = .embedding
-        } else if ["lm_head", "embed_out"].contains(module) {
-            self = .head
-        } else {
-            return nil
+        let weight = ".weight"
+        guard tensorName.endsWithBytes(weight) else { return nil }
+        let end = tensorName.utf8.count - weight.utf8.count
+        let module = TokenMatrix.modules.first { module in
+            let start = end - module.name.utf8.count
+            return tensorName.hasBytes(module.name, endingAt: end)
+                && (start == 0 || tensorName.hasBytes(".", endingAt: start))
         }
+        guard let module else { return nil }
+        self = module.matrix
     }
 
     /// Whether a tensor is one of them, stored as a dense or 4-bit matrix.

@@ -12,7 +12,7 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
     /// By the index of the shard; all of them, or those of a part.
     private let files: [Int: WindowedOutput]
     /// Waits until those beside them are on the disk, while the data is written.
-    private let sideFileSync: BackgroundTask?
+    private let sideFileSync: BackgroundTask<Void>?
     private let isPart: Bool
     private let written = Atomic(0)
     private let offsets = Mutex<[Int: Float]>([:])

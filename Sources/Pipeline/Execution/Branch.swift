@@ -14,7 +14,7 @@ struct Branch: Sendable {
     /// One writer an output of the plan. They stand or fall together.
     let writers: [any CheckpointWriter]
     /// What must be done before an output is in place.
-    var announcement: BackgroundTask?
+    var announcement: BackgroundTask<Void>?
 
     /// Tells the writers the offset of a tensor's double-quantized scales, if they were made in this pass.
     func setOffsets(from run: MemberRun, ofTensor tensor: Int) throws {

@@ -111,7 +111,7 @@ public struct PipelineExecutor: Sendable {
         let forms = OutputForms()
         let branches = mapOnThreads(pass.plans.count, threads: PipelineExecutor.syncThreads) {
             [pass, options, isCancelled, announce] index -> Branch? in
-            var announcement: BackgroundTask?
+            var announcement: BackgroundTask<Void>?
             do {
                 guard !isCancelled() else { throw Interrupted() }
                 let plan = pass.plans[index]

@@ -17,6 +17,7 @@ public struct PipelinePlan: Sendable {
     ///
     /// - Throws: ``PlanError`` and the errors of the formats when the conversion cannot work.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
+        for step in spec.steps { step.begin() }
         let plan = try PipelinePlan(spec: spec, input: PipelinePlan.openInput(of: spec), options: options)
         try plan.checkDestinations()
         try ResourcePlan.checkDiskSpace([plan])

@@ -30,7 +30,7 @@ struct AttachAdapterStage: Stage {
 
     /// Where the adapter comes from.
     private enum AdapterSource {
-        case directory(FilePath, inSpec: String)
+        case directory(AdapterOpening, inSpec: String)
         case combination(CombinedAdapterSource)
     }
 
@@ -44,7 +44,7 @@ struct AttachAdapterStage: Stage {
             source = .combination(combined)
         } else {
             let path = try arguments.requiredString("path")
-            source = .directory(directory.pushing(FilePath(path)), inSpec: path)
+            source = .directory(AdapterOpening(path: directory.pushing(FilePath(path))), inSpec: path)
         }
         weight = arguments.double("weight") ?? 1
         vocabularySize = arguments.int("vocab_size")
@@ -59,10 +59,14 @@ struct AttachAdapterStage: Stage {
         }
     }
 
+    func begin() {
+        if case .directory(let opening, _) = source { opening.begin() }
+    }
+
     func plan(_ model: inout PlannedModel, place: String) throws {
         let (adapter, path) =
             switch source {
-            case .directory(let path, let inSpec): (try LoRAAdapter(directory: path), inSpec)
+            case .directory(let opening, let inSpec): (try opening.adapter(), inSpec)
             case .combination(let source): (try source.adapter(), source.description)
             }
         try model.attach(

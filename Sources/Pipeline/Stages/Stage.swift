@@ -26,6 +26,9 @@ public protocol Stage: Sendable {
     /// - Parameter directory: What relative paths are relative to.
     init(_ arguments: SpecObject, directory: FilePath) throws(SpecError)
 
+    /// Starts what the step needs for planning and can be done while the model is opened. Need not be called.
+    func begin()
+
     /// Changes the model's description as the step will change its data.
     ///
     /// - Throws: ``PlanError`` when the step cannot work on this model.
@@ -35,6 +38,7 @@ public protocol Stage: Sendable {
 extension Stage {
     static var alternativeKeys: [String] { [] }
     static var needsWeights: Bool { true }
+    func begin() {}
 }
 
 /// All stages. Adding one means one new file and one line here.
