@@ -57,6 +57,7 @@ INLINE vfloat multiply_add(vfloat a, vfloat b, vfloat c) {
 #define TILE_VECTORS 1
 #endif
 #define TILE_COLUMNS (TILE_VECTORS * QCONV_LANES)
+#define CACHE_LINE_FLOATS 16
 
 typedef struct {
     const float *left, *panels;
@@ -83,6 +84,9 @@ INLINE void low_rank_tile(
     FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) sums[i][v] = (vfloat){0};
     for (size_t k = 0; k < rank; k++) {
         vfloat factors[TILE_VECTORS];
+        // The same of the next panel, which the processor does not foresee.
+        const float *next = right + (rank + k) * QCONV_PANEL_COLUMNS;
+        for (int i = 0; i < TILE_COLUMNS; i += CACHE_LINE_FLOATS) __builtin_prefetch(next + i);
         FOR_TILE_VECTORS(v) factors[v] = load(right + k * QCONV_PANEL_COLUMNS + v * QCONV_LANES);
         FOR_TILE_ROWS(i) {
             const vfloat factor = broadcast(left[i][k]);
