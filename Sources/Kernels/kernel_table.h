@@ -21,4 +21,8 @@ extern const qconv_kernel_table qconv_kernels_avx512;
 // By a byte: eight 4-bit numbers in the order of codes, 1 where the bit is set, the lowest bit's first.
 extern const uint32_t qconv_nibbles[256];
 
+// The order of code_sets.h for 8 lanes: by element, which of 16 bytes has its code. Not where it is used, for the compiler makes
+// something slower of a shuffle that it knows.
+extern const uint8_t qconv_order_in_sets[32];
+
 #endif

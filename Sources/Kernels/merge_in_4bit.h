@@ -7,6 +7,10 @@ typedef struct {
     bool divides_easily;
 } block_scale;
 
+INLINE block_scale scale_of(float absmax) {
+    return (block_scale){broadcast(absmax), broadcast(1.0f / absmax), divides_easily(absmax)};
+}
+
 // MARK: Any update
 
 INLINE vint requantize_lanes(
@@ -34,7 +38,7 @@ INLINE vint requantize_lanes(
 // shorter. 15 stands for what is beyond the outermost levels, where every update ends at the level it started from: a gap so wide
 // that no random part of it is reached.
 typedef struct {
-    table16 gaps, limits;
+    set_table gaps, limits;
     float gaps_by_rank[16], limits_by_rank[16];
     // The least of the limits.
     float limit;
@@ -49,8 +53,8 @@ INLINE void make_neighbours(neighbours *result, const rounder *rounder) {
         result->limits_by_rank[i] = limit;
         result->limit = limit < result->limit ? limit : result->limit;
     }
-    result->gaps = load_table(result->gaps_by_rank);
-    result->limits = load_table(result->limits_by_rank);
+    result->gaps = make_set_table(result->gaps_by_rank);
+    result->limits = make_set_table(result->limits_by_rank);
 }
 
 // MARK: Sums
@@ -59,15 +63,52 @@ INLINE void make_neighbours(neighbours *result, const rounder *rounder) {
 // follow.
 enum { BASE_BASE, BASE_UPDATE, UPDATE_UPDATE, BASE_CHANGE, UPDATE_CHANGE, CHANGE_CHANGE, MERGE_MOMENTS };
 
-// Takes in vector `v` of a group.
-INLINE void measure_merged(run_sums *sums, int v, vfloat base, vfloat update, vfloat change) {
-    add_product(sums, BASE_BASE, v, base, base);
-    add_product(sums, BASE_UPDATE, v, base, update);
-    add_product(sums, UPDATE_UPDATE, v, update, update);
-    add_product(sums, BASE_CHANGE, v, base, change);
-    add_product(sums, UPDATE_CHANGE, v, update, change);
-    add_product(sums, CHANGE_CHANGE, v, change, change);
-    add_error(sums, change - update);
+// What there is of each element of a run: random bits, made before they are needed, as each is a long chain of steps; and
+// the base value and the change that was made, added up afterwards, when all registers are free for sums.
+typedef struct {
+    uint32_t random[SUM_RUN];
+    float base[SUM_RUN], change[SUM_RUN];
+} merge_run;
+
+// Adds up the whole groups of a run: the sums with the base value, the others, or all.
+INLINE void add_merged(
+    run_sums *sums, const float *base, const float *update, const float *change, size_t count, bool with_base,
+    bool others
+) {
+    for (size_t i = 0; i < count; i += GROUP) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < GROUP_VECTORS; v++) {
+            const size_t place = i + (size_t)(v * QCONV_LANES);
+            const vfloat d = load(update + place), x = load(change + place);
+            if (with_base) {
+                const vfloat b = load(base + place);
+                add_product(sums, BASE_BASE, v, b, b);
+                add_product(sums, BASE_UPDATE, v, b, d);
+                add_product(sums, BASE_CHANGE, v, b, x);
+            }
+            if (others) {
+                add_product(sums, UPDATE_UPDATE, v, d, d);
+                add_product(sums, UPDATE_CHANGE, v, d, x);
+                add_product(sums, CHANGE_CHANGE, v, x, x);
+                add_error(sums, x - d);
+            }
+        }
+    }
+}
+
+static __attribute__((noinline)) void QCONV_NAME(sum_merge_run)(
+    run_sums *sums, const float *base, const float *update, const float *change, size_t count
+) {
+    run_sums run = {.largest_error = sums->largest_error, .lanes = sums->lanes};
+#if QCONV_LANES == 8
+    // All sums need more than the 16 registers.
+    add_merged(&run, base, update, change, count, true, false);
+    add_merged(&run, base, update, change, count, false, true);
+#else
+    add_merged(&run, base, update, change, count, true, true);
+#endif
+    end_run(&run, MERGE_MOMENTS);
+    sums->largest_error = run.largest_error;
 }
 
 // False if float32 was too narrow for an element, and the sums mean nothing.
@@ -96,13 +137,13 @@ typedef struct {
     table16 levels;
     rounder rounder;
     neighbours neighbours;
+    set_table levels_by_set;
     uint64_t key;
     uint8_t zero_code;
 } merger;
 
-// The vectors of elements that are moved together; and for how many such stretches that is not tried after it failed, which it
-// does time and again where updates are long.
-enum { STRETCH_VECTORS = 4, STRETCH = STRETCH_VECTORS * QCONV_LANES, RETRY_AFTER = 16 };
+// For how many sets moving them at once is not tried after it failed, which it does time and again where updates are long.
+enum { RETRY_AFTER = 4 };
 
 // Stochastic rounding of levels plus updates, where codes are ranks: most updates are shorter than the gap to the neighbour
 // that they point to, and reach it if they are longer than a random part of the gap. That needs no search and no division.
@@ -115,78 +156,81 @@ enum { STRETCH_VECTORS = 4, STRETCH = STRETCH_VECTORS * QCONV_LANES, RETRY_AFTER
 // Moves `vectors` vectors; or false, with nothing done, if one element is doubtful.
 INLINE bool move_to_neighbours(
     const merger *merger, const uint8_t *base_codes, const float *update, int vectors, bool by_lane, block_scale scale,
-    const vuint *random, uint8_t *codes, run_sums *sums
+    uint8_t *codes, merge_run *run, size_t place, bool measured
 ) {
     const float doubt = 0x1p-22f;
-    vint bases[STRETCH_VECTORS], moves[STRETCH_VECTORS], is_long = {0};
-    vfloat steps[STRETCH_VECTORS], gaps[STRETCH_VECTORS], longest = {0}, closest = broadcast(1.0f);
+    vint moves[SET_VECTORS], is_long = {0};
+    vfloat steps[SET_VECTORS], gaps[SET_VECTORS], limits[SET_VECTORS];
+    vfloat longest = {0}, closest = broadcast(1.0f);
+    for (int v = 0; v < vectors; v++) steps[v] = load(update + v * QCONV_LANES) * scale.reciprocal;
+    const code_set bases = load_code_set(base_codes, vectors), signs = signs_of(steps, vectors);
+    const code_set lower = add_code_sets(bases, signs, vectors);
+    look_up_set(&merger->neighbours.gaps, lower, vectors, gaps);
+    if (by_lane) look_up_set(&merger->neighbours.limits, lower, vectors, limits);
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) {
-        const int i = v * QCONV_LANES;
-        bases[v] = load_codes(base_codes + i / 2);
-        steps[v] = load(update + i) * scale.reciprocal;
-        const vint lower = bases[v] + ((vint)steps[v] >> 31);
-        gaps[v] = look_up(merger->neighbours.gaps, lower);
         // Rounding goes up where the random number is less than the distance to the lower level: an update must be longer than
         // that part of the gap if it points up, and than the rest of the gap if it points down. With the random number less 1/2
         // both are one condition: |step - random * gap| > gap / 2.
-        const vfloat part = __builtin_convertvector((vint)(random[v] ^ 0x80000000), vfloat);
+        const vuint random = load_bits(run->random + place + v * QCONV_LANES);
+        const vfloat part = __builtin_convertvector((vint)(random ^ 0x80000000), vfloat);
         const vfloat reached = add_product_loosely(-part, gaps[v], steps[v]);
         const vfloat excess = add_product_loosely(gaps[v], broadcast(-0x1p+31f), magnitude(reached));
         moves[v] = (vint)(excess > 0.0f);
         closest = smaller_magnitude(closest, excess);
         longest = larger_magnitude(longest, steps[v]);
-        if (by_lane) is_long |= (vint)(magnitude(steps[v]) > look_up(merger->neighbours.limits, lower));
+        if (by_lane) is_long |= (vint)(magnitude(steps[v]) > limits[v]);
     }
-    if (!by_lane) is_long = (vint)(longest > merger->neighbours.limit);
+    // Not the other way around: the longest of some that NaN is among may be NaN.
+    if (!by_lane) is_long = ~(vint)(longest <= merger->neighbours.limit);
     if (__builtin_expect(bits_of_mask(is_long | (vint)(closest <= doubt)) != 0, false)) return false;
+    store_moved_set(codes, base_codes, bases, signs, moves, vectors);
+    if (!measured) return true;
+    vfloat levels[SET_VECTORS];
+    look_up_set(&merger->levels_by_set, bases, vectors, levels);
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) {
-        const int i = v * QCONV_LANES;
-        const uint32_t moving = bits_of_mask(moves[v]), pointing_down = bits_of_mask((vint)steps[v] >> 31);
-        shift_codes(codes + i / 2, base_codes + i / 2, moving & ~pointing_down, moving & pointing_down);
-        if (sums == NULL) continue;
-        const vfloat base = look_up(merger->levels, bases[v]) * scale.absmax;
+        const size_t element = place + (size_t)(v * QCONV_LANES);
         const vfloat gap = (vfloat)((vint)gaps[v] | ((vint)steps[v] & INT32_MIN)) * (scale.absmax * 0x1p+32f);
-        measure_merged(sums, v % GROUP_VECTORS, base, load(update + i), (vfloat)((vint)gap & moves[v]));
+        store(run->base + element, levels[v] * scale.absmax);
+        store(run->change + element, (vfloat)((vint)gap & moves[v]));
     }
-    if (sums != NULL) end_groups(sums, MERGE_MOMENTS, vectors / GROUP_VECTORS);
     return true;
 }
 
 // The next group of a block.
 INLINE void merge_group(
     const merger *merger, const uint8_t *base_codes, const float *update, block_scale scale, bool is_zero,
-    rounding_rule rule, bool is_plain, uint64_t key, uint32_t index, uint8_t *codes, run_sums *sums
+    rounding_rule rule, bool is_plain, uint8_t *codes, merge_run *run, size_t place, bool measured
 ) {
-    vuint random[GROUP_VECTORS] = {{0}};
-    if (rule == STOCHASTIC) random_bits(key, index, GROUP_VECTORS, random);
     if (rule == STOCHASTIC && is_plain && scale.divides_easily
-        && move_to_neighbours(merger, base_codes, update, GROUP_VECTORS, true, scale, random, codes, sums)) {
+        && move_to_neighbours(
+            merger, base_codes, update, GROUP_VECTORS, true, scale, codes, run, place, measured)) {
         return;
     }
     for (int v = 0; v < GROUP_VECTORS; v++) {
         const int i = v * QCONV_LANES;
         const vint base = load_codes(base_codes + i / 2);
-        const vfloat lanes = load(update + i);
-        vint merged = base;
+        vint moved = base;
         if (!is_zero) {
-            merged = requantize_lanes(
-                base, lanes, scale, merger->levels, &merger->rounder, rule, is_plain, random[v]);
+            vuint random = {0};
+            if (rule == STOCHASTIC) random = load_bits(run->random + place + i);
+            moved = requantize_lanes(
+                base, load(update + i), scale, merger->levels, &merger->rounder, rule, is_plain, random);
         }
-        store_codes(codes + i / 2, merged);
-        if (sums == NULL) continue;
+        store_codes(codes + i / 2, moved);
+        if (!measured) continue;
         const vfloat level = look_up(merger->levels, base);
-        const vfloat change = look_up(merger->levels, merged) - level;
-        measure_merged(sums, v, level * scale.absmax, lanes, change * scale.absmax);
+        const vfloat change = look_up(merger->levels, moved) - level;
+        store(run->base + place + i, level * scale.absmax);
+        store(run->change + place + i, change * scale.absmax);
     }
-    if (sums != NULL) end_groups(sums, MERGE_MOMENTS, 1);
 }
 
 // The last elements of a short block, made a whole group by zeros.
 INLINE void merge_last_group(
     const merger *merger, const uint8_t *base_codes, const float *update, size_t count, block_scale scale, bool is_zero,
-    rounding_rule rule, bool is_plain, uint64_t key, uint32_t index, uint8_t *codes, run_sums *sums
+    rounding_rule rule, bool is_plain, uint8_t *codes, merge_run *run, size_t place, bool measured
 ) {
     const size_t bytes = (count + 1) / 2;
     float padded_update[GROUP] = {0};
@@ -197,48 +241,119 @@ INLINE void merge_last_group(
     // The padding of an odd count stays what it is, but is no element.
     const uint8_t last = padded[bytes - 1];
     if (count % 2 != 0) padded[bytes - 1] = (uint8_t)((last & 0xF0) | merger->zero_code);
-    merge_group(merger, padded, padded_update, scale, is_zero, rule, is_plain, key, index, padded, sums);
+    merge_group(merger, padded, padded_update, scale, is_zero, rule, is_plain, padded, run, place, measured);
     if (count % 2 != 0) padded[bytes - 1] = (uint8_t)((padded[bytes - 1] & 0xF0) | (last & 0x0F));
     memcpy(codes, padded, bytes);
 }
 
-INLINE void requantize_blocks(
-    const merger *merger, const uint8_t *base_codes, const float *absmax, const float *update, size_t count,
-    size_t blocksize, rounding_rule rule, bool is_plain, uint64_t first_index, uint8_t *codes, run_sums *sums
+// Elements of one block, group by group, the first of them at `place` of the run.
+INLINE void merge_groups(
+    const merger *merger, const uint8_t *base_codes, const float *update, size_t count, float absmax,
+    rounding_rule rule, bool is_plain, uint8_t *codes, merge_run *run, size_t place, bool measured
 ) {
-    uint64_t key = segment_key(merger->key, first_index);
-    size_t retry_at = 0;
-    for (size_t start = 0; start < count; start += blocksize) {
-        const size_t length = smaller(blocksize, count - start);
-        const block_scale scale = {broadcast(*absmax), broadcast(1.0f / *absmax), divides_easily(*absmax)};
-        const bool is_zero = *absmax++ == 0;
-        const uint32_t index = (uint32_t)(first_index + start);
-        if (index == 0) key = segment_key(merger->key, first_index + start);
-        const uint8_t *block_base = base_codes + start / 2;
-        uint8_t *block = codes + start / 2;
-        size_t i = 0;
-        while (i + GROUP <= length) {
-            if (rule == STOCHASTIC && is_plain && scale.divides_easily && i % STRETCH == 0 && i + STRETCH <= length
-                && start + i >= retry_at) {
-                vuint random[STRETCH_VECTORS];
-                random_bits(key, index + (uint32_t)i, STRETCH_VECTORS, random);
-                if (move_to_neighbours(
-                        merger, block_base + i / 2, update + start + i, STRETCH_VECTORS, false, scale, random,
-                        block + i / 2, sums)) {
-                    i += STRETCH;
-                    continue;
-                }
-                retry_at = start + i + RETRY_AFTER * STRETCH;
+    const block_scale scale = scale_of(absmax);
+    const bool is_zero = absmax == 0;
+    size_t i = 0;
+    for (; i + GROUP <= count; i += GROUP) {
+        merge_group(
+            merger, base_codes + i / 2, update + i, scale, is_zero, rule, is_plain, codes + i / 2, run, place + i,
+            measured);
+    }
+    if (i == count) return;
+    merge_last_group(
+        merger, base_codes + i / 2, update + i, count - i, scale, is_zero, rule, is_plain, codes + i / 2, run,
+        place + i, measured);
+}
+
+// What a call merges.
+typedef struct {
+    const uint8_t *base_codes;
+    const float *absmax, *update;
+    size_t blocksize;
+    uint8_t *codes;
+} merge_arguments;
+
+// Moves sets of so many vectors, from element `i` on, in the run start ..< end. Returns where it stopped: at a set with a
+// doubtful element, at a block whose scale makes all of them so, or at what is less than a set.
+INLINE size_t move_sets(
+    const merger *merger, const merge_arguments *call, size_t start, size_t i, size_t end, int vectors, merge_run *run,
+    bool measured
+) {
+    const size_t set = (size_t)vectors * QCONV_LANES;
+    const float *absmax = call->absmax + i / call->blocksize;
+    size_t block_end = i - i % call->blocksize + call->blocksize;
+    while (i + set <= end) {
+        if (!divides_easily(*absmax)) return i;
+        const block_scale scale = scale_of(*absmax++);
+        for (const size_t stop = smaller(block_end, end); i + set <= stop; i += set) {
+            if (!move_to_neighbours(
+                    merger, call->base_codes + i / 2, call->update + i, vectors, false, scale, call->codes + i / 2, run,
+                    i - start, measured)) {
+                return i;
             }
-            merge_group(
-                merger, block_base + i / 2, update + start + i, scale, is_zero, rule, is_plain, key,
-                index + (uint32_t)i, block + i / 2, sums);
-            i += GROUP;
         }
-        if (i == length) continue;
-        merge_last_group(
-            merger, block_base + i / 2, update + start + i, length - i, scale, is_zero, rule, is_plain, key,
-            index + (uint32_t)i, block + i / 2, sums);
+        if (i < block_end) return i;
+        block_end += call->blocksize;
+    }
+    return i;
+}
+
+// A function of its own, which leaves all registers to its loop. The smallest blocks are half a set.
+static __attribute__((noinline)) size_t QCONV_NAME(move_sets)(
+    const merger *merger, const merge_arguments *call, size_t start, size_t i, size_t end, merge_run *run, bool measured
+) {
+    if (call->blocksize < SET) return move_sets(merger, call, start, i, end, SET_VECTORS / 2, run, measured);
+    if (measured) return move_sets(merger, call, start, i, end, SET_VECTORS, run, true);
+    return move_sets(merger, call, start, i, end, SET_VECTORS, run, false);
+}
+
+// The random bits of a run whose first element has this index in its tensor.
+static __attribute__((noinline)) void QCONV_NAME(fill_random)(
+    uint64_t tensor_key, uint64_t index, size_t count, uint32_t *random
+) {
+    // The smallest block: the upper half of the index changes only where one starts.
+    enum { STEP = 32, STEP_VECTORS = STEP / QCONV_LANES };
+    uint64_t key = segment_key(tensor_key, index);
+    for (size_t i = 0; i < count; i += STEP) {
+        vuint bits[STEP_VECTORS];
+        if ((uint32_t)(index + i) == 0) key = segment_key(tensor_key, index + i);
+        random_bits(key, (uint32_t)(index + i), STEP_VECTORS, bits);
+        for (int v = 0; v < STEP_VECTORS; v++) memcpy(random + i + v * QCONV_LANES, &bits[v], sizeof(bits[v]));
+    }
+}
+
+INLINE void requantize_blocks(
+    const merger *merger, const merge_arguments *call, size_t count, rounding_rule rule, bool is_plain,
+    uint64_t first_index, run_sums *sums
+) {
+    merge_run run;
+    const bool moves_sets = rule == STOCHASTIC && is_plain;
+    for (size_t start = 0; start < count; start += SUM_RUN) {
+        const size_t end = smaller(count, start + SUM_RUN);
+        if (rule == STOCHASTIC) QCONV_NAME(fill_random)(merger->key, first_index + start, end - start, run.random);
+        int left_out = 0;
+        for (size_t i = start; i < end;) {
+            if (moves_sets && left_out-- == 0) {
+                i = QCONV_NAME(move_sets)(merger, call, start, i, end, &run, sums != NULL);
+                if (i == end) break;
+                left_out = RETRY_AFTER;
+            }
+            size_t length = smaller(end - i, call->blocksize - i % call->blocksize);
+            if (moves_sets) length = smaller(length, SET);
+            merge_groups(
+                merger, call->base_codes + i / 2, call->update + i, length, call->absmax[i / call->blocksize], rule,
+                is_plain, call->codes + i / 2, &run, i - start, sums != NULL);
+            i += length;
+        }
+        if (sums == NULL) continue;
+        const size_t length = end - start, padded_length = (length + GROUP - 1) / GROUP * GROUP;
+        if (length == padded_length) {
+            QCONV_NAME(sum_merge_run)(sums, run.base, call->update + start, run.change, length);
+        } else {
+            float padded[SUM_RUN] = {0};
+            memcpy(padded, call->update + start, length * sizeof(float));
+            QCONV_NAME(sum_merge_run)(sums, run.base, padded, run.change, padded_length);
+        }
     }
 }
 
@@ -247,18 +362,18 @@ INLINE void requantize(
     const qconv_codebook *codebook, rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes,
     run_sums *sums
 ) {
+    const merge_arguments call = {base_codes, absmax, update, blocksize, codes};
     merger merger;
     make_rounder(&merger.rounder, codebook, rule);
     make_neighbours(&merger.neighbours, &merger.rounder);
     merger.levels = load_table(codebook->levels);
+    merger.levels_by_set = make_set_table(codebook->levels);
     merger.key = key;
     merger.zero_code = codebook->zero_code;
     if (merger.rounder.is_plain) {
-        requantize_blocks(
-            &merger, base_codes, absmax, update, count, blocksize, rule, true, first_index, codes, sums);
+        requantize_blocks(&merger, &call, count, rule, true, first_index, sums);
     } else {
-        requantize_blocks(
-            &merger, base_codes, absmax, update, count, blocksize, rule, false, first_index, codes, sums);
+        requantize_blocks(&merger, &call, count, rule, false, first_index, sums);
     }
 }
 

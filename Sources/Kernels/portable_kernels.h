@@ -35,6 +35,12 @@ INLINE vfloat load(const float *source) {
     return value;
 }
 
+INLINE vuint load_bits(const uint32_t *source) {
+    vuint value;
+    memcpy(&value, source, sizeof(value));
+    return value;
+}
+
 INLINE void store(float *destination, vfloat value) { memcpy(destination, &value, sizeof(value)); }
 
 INLINE vfloat broadcast(float value) { return value - (vfloat){0}; }
@@ -476,17 +482,25 @@ static void QCONV_NAME(dequantize)(
 }
 
 static size_t QCONV_NAME(changed_codes)(const uint8_t *a, const uint8_t *b, size_t count) {
-    size_t changed = 0;
-    const size_t whole_bytes = count / 2;
-    // Counted in 32 bits for a stretch, which vectorizes better.
-    for (size_t start = 0; start < whole_bytes; start += 1 << 16) {
-        const size_t end = smaller(whole_bytes, start + (1 << 16));
-        uint32_t stretch = 0;
-        for (size_t i = start; i < end; i++) {
-            const uint8_t difference = a[i] ^ b[i];
-            stretch += (uint32_t)((difference & 0xF0) != 0) + (uint32_t)((difference & 0x0F) != 0);
+    // Counted in bytes for as many bytes as cannot overflow.
+    typedef uint8_t vcodes __attribute__((vector_size(QCONV_LANES * 4)));
+    enum { PIECE = 127 * sizeof(vcodes) };
+    const size_t whole_bytes = count / 2, whole_vectors = whole_bytes - whole_bytes % sizeof(vcodes);
+    size_t changed = 0, i = 0;
+    while (i < whole_vectors) {
+        vcodes counts = {0};
+        for (const size_t end = smaller(whole_vectors, i + PIECE); i < end; i += sizeof(vcodes)) {
+            vcodes codes, others;
+            memcpy(&codes, a + i, sizeof(codes));
+            memcpy(&others, b + i, sizeof(others));
+            const vcodes difference = codes ^ others;
+            counts -= (vcodes)((difference & 0xF0) != 0) + (vcodes)((difference & 0x0F) != 0);
         }
-        changed += stretch;
+        for (size_t lane = 0; lane < sizeof(counts); lane++) changed += counts[lane];
+    }
+    for (; i < whole_bytes; i++) {
+        const uint8_t difference = a[i] ^ b[i];
+        changed += (size_t)((difference & 0xF0) != 0) + (size_t)((difference & 0x0F) != 0);
     }
     if (count % 2 != 0) changed += ((a[whole_bytes] ^ b[whole_bytes]) & 0xF0) != 0;
     return changed;
@@ -552,6 +566,7 @@ static void QCONV_NAME(dequantize_scales)(
 
 // MARK: - Quantization to 4 bits
 
+#include "code_sets.h"
 #include "quantize_to_4bit.h"
 
 // MARK: - Merging in 4 bits

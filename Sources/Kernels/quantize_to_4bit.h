@@ -6,8 +6,7 @@
 enum { VALUE_VALUE, WRITTEN_WRITTEN, ERROR_ERROR, QUANTIZE_MOMENTS };
 
 // Takes in vector `v` of a group.
-INLINE void measure_quantized(run_sums *sums, int v, vfloat value, vint codes, vfloat absmax, table16 levels) {
-    const vfloat written = look_up(levels, codes) * absmax;
+INLINE void measure_quantized(run_sums *sums, int v, vfloat value, vfloat written) {
     const vfloat error = written - value;
     add_product(sums, VALUE_VALUE, v, value, value);
     add_product(sums, WRITTEN_WRITTEN, v, written, written);
@@ -37,6 +36,9 @@ INLINE bool finish_quantize_sums(run_sums *sums, qconv_error_sums *result) {
 typedef struct {
     table16 levels;
     rounder rounder;
+    set_table levels_by_set;
+    set_search search;
+    bool searches_sets;
     uint64_t key;
     uint8_t zero_code;
 } quantizer;
@@ -60,9 +62,27 @@ INLINE void quantize_group(
         const vfloat scaled = block.is_whole ? value * block.reciprocal : value / block.divisor;
         const vint rounded = round_to_codes(&quantizer->rounder, rule, is_plain, scaled, random[v]);
         store_codes(codes + i / 2, rounded);
-        if (sums != NULL) measure_quantized(sums, v, value, rounded, block.written, quantizer->levels);
+        if (sums == NULL) continue;
+        measure_quantized(sums, v, value, look_up(quantizer->levels, rounded) * block.written);
     }
     if (sums != NULL) end_groups(sums, QUANTIZE_MOMENTS, 1);
+}
+
+// The next set of a whole block, rounded to the nearest levels, where codes are ranks.
+INLINE void quantize_set(
+    const quantizer *quantizer, const float *values, quantized_block block, uint8_t *codes, run_sums *sums
+) {
+    vfloat scaled[SET_VECTORS], levels[SET_VECTORS];
+    for (int v = 0; v < SET_VECTORS; v++) scaled[v] = load(values + v * QCONV_LANES) * block.reciprocal;
+    const code_set rounded = nearest_set(&quantizer->search, scaled, SET_VECTORS);
+    store_code_set(codes, rounded, SET_VECTORS);
+    if (sums == NULL) return;
+    look_up_set(&quantizer->levels_by_set, rounded, SET_VECTORS, levels);
+#pragma clang loop unroll(full)
+    for (int v = 0; v < SET_VECTORS; v++) {
+        measure_quantized(sums, v % GROUP_VECTORS, load(values + v * QCONV_LANES), levels[v] * block.written);
+    }
+    end_groups(sums, QUANTIZE_MOMENTS, SET_VECTORS / GROUP_VECTORS);
 }
 
 INLINE void quantize_block(
@@ -72,6 +92,9 @@ INLINE void quantize_block(
     const uint64_t key = segment_key(quantizer->key, first_index);
     const uint32_t index = (uint32_t)first_index;
     size_t i = 0;
+    if (rule == NEAREST && is_plain && block.is_whole && quantizer->searches_sets) {
+        for (; i + SET <= count; i += SET) quantize_set(quantizer, values + i, block, codes + i / 2, sums);
+    }
     for (; i + GROUP <= count; i += GROUP) {
         quantize_group(
             quantizer, values + i, block, rule, is_plain, key, index + (uint32_t)i, codes + i / 2, sums);
@@ -117,6 +140,8 @@ INLINE void quantize(
     quantizer quantizer;
     make_rounder(&quantizer.rounder, codebook, rule);
     quantizer.levels = load_table(codebook->levels);
+    quantizer.levels_by_set = make_set_table(codebook->levels);
+    quantizer.searches_sets = make_set_search(&quantizer.search, &quantizer.rounder, codebook->midpoints);
     quantizer.key = key;
     quantizer.zero_code = codebook->zero_code;
     if (quantizer.rounder.is_plain) {
