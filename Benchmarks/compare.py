@@ -114,6 +114,12 @@ def measure_processes(arguments, directory: Path, add) -> None:
     add("1 billion weights, half of them in one tensor", check_table(
         conversions.large_beside_small(large, small, large_adapter, adapter)))
     large_nf4 = directory / "scaling-base-large"
+    add("Whole process, 1 billion weights: two threads beside one", table(conversions.two_threads_beside_one([
+        ("quantize bf16 to bitsandbytes NF4, stochastic", conversions.quantize_spec(
+            large, "large-nf4-stochastic", rounding="stochastic")),
+        ("merge-in-4bit, rank 16", conversions.merge_spec(large_nf4, large_adapter, "large-merged-two")),
+        ("merge-in-4bit, rank 16, as PEFT", conversions.merge_spec(
+            large_nf4, large_adapter, "large-merged-as-peft", rounding="nearest", scales="fresh"))]), "two", "one"))
     add("Whole process, 1 billion weights, beside cp of the input", table(
         conversions.beside_copy("quantize bf16 to bitsandbytes NF4", conversions.quantize_spec(large, "large-nf4"), large)
         + conversions.beside_copy(
