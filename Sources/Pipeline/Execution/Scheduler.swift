@@ -55,6 +55,7 @@ final class Scheduler: @unchecked Sendable {
     private var unused: [HeldInput] = []
     private var nextTensor = 0
     private var opening = 0
+    private var copiesInHand = 0
     private var running: [(tensor: Int, run: TensorRun)] = []
     /// What has stopped all work.
     private var failure: (any Error)?
@@ -119,14 +120,30 @@ final class Scheduler: @unchecked Sendable {
         }
     }
 
+    /// A job of an open tensor, the first one's if it has any left; or one that opens another.
+    ///
+    /// Writing is most of copying, and threads that write to one file have to take turns: while one copies, the others
+    /// compute if they can.
     private func claimJob() -> Job? {
+        guard copiesInHand > 0 else { return claimWork { _ in true } ?? claimOpening() }
+        return claimWork { $0.cut != .copy } ?? claimOpening() ?? claimWork { $0.cut == .copy }
+    }
+
+    private func claimWork(where isWanted: (SharedProgram.Phase) -> Bool) -> Job? {
         for index in running.indices {
-            guard let phase = running[index].run.phase, let job = running[index].run.claimJob() else { continue }
+            guard let phase = running[index].run.phase, isWanted(phase), let job = running[index].run.claimJob() else {
+                continue
+            }
+            if phase.cut == .copy { copiesInHand += 1 }
             return .work(
                 TensorWork(
                     tensor: running[index].tensor, phase: phase, facts: running[index].run.members.map(\.facts),
                     job: job, branches: branches, held: running[index].run.held))
         }
+        return nil
+    }
+
+    private func claimOpening() -> Job? {
         guard nextTensor < programs.count, running.count + opening < openLimit else { return nil }
         defer { nextTensor += 1 }
         opening += 1
@@ -154,6 +171,7 @@ final class Scheduler: @unchecked Sendable {
     func finished(_ work: TensorWork, result: JobResult) {
         locked {
             bytesRead += result.bytesRead
+            if work.phase.cut == .copy { copiesInHand -= 1 }
             if let index = running.firstIndex(where: { $0.tensor == work.tensor }) {
                 running[index].run.finish(job: work.job, with: result)
             }
