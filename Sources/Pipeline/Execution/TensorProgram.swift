@@ -45,8 +45,8 @@ struct TensorProgram: Sendable {
 
     /// The smallest granule: large enough that adding up its figures costs nothing.
     static let smallestGranule = 16384
-    /// Elements a chunk when a tensor is only copied.
-    static let copyElements = 1 << 19
+    /// Elements a chunk when a tensor is only copied: few enough for a core's own cache on the way from file to file.
+    static let copyElements = 1 << 17
     /// Granules that are looked at to decide about rounding, spread evenly over the tensor, and the elements looked at in each:
     /// a multiple of every block size. What is estimated is a share of a sum over all of them.
     static let sampleGranules = 4
