@@ -47,10 +47,12 @@ struct TensorProgram: Sendable {
     static let smallestGranule = 16384
     /// Elements a chunk when a tensor is only copied: few enough for a core's own cache on the way from file to file.
     static let copyElements = 1 << 17
-    /// Granules that are looked at to decide about rounding, spread evenly over the tensor, and the elements looked at in each:
-    /// a multiple of every block size. What is estimated is a share of a sum over all of them.
-    static let sampleGranules = 4
-    static let sampleElements = 4096
+    /// The places that are looked at to decide about rounding, spread evenly over the tensor: more in a large one, where they
+    /// are few of its rows.
+    private static let samplePlaces = 4...16
+    private static let granulesAPlace = 32
+    /// Elements that are looked at in each place, at most a granule and a multiple of every block size.
+    private static let sampleElements = 4096
 
     init(source: TensorSource, input: LogicalTensor, operations: [any TensorOperation], targetChunkElements: Int) {
         self.source = source
@@ -83,9 +85,14 @@ struct TensorProgram: Sendable {
     /// The number of jobs of a cut.
     func jobCount(_ cut: Cut) -> Int {
         switch cut {
-        case .sample: min(TensorProgram.sampleGranules, granuleCount)
+        case .sample: min(sampledPlaces, granuleCount)
         case .copy, .chunks: TensorProgram.pieces(elementCount, of: chunkElements)
         }
+    }
+
+    private var sampledPlaces: Int {
+        let places = TensorProgram.samplePlaces
+        return min(max(granuleCount / TensorProgram.granulesAPlace, places.lowerBound), places.upperBound)
     }
 
     private var granuleCount: Int { TensorProgram.pieces(elementCount, of: granule) }
