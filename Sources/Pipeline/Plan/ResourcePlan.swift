@@ -12,7 +12,8 @@ public struct ResourcePlan: Sendable {
     /// Bytes that each output will take, those of the first model first; 0 for a patch, whose size shows only when it is
     /// made.
     public let bytesWritten: [Int]
-    /// The most memory for data in flight: chunks, and the factors of open tensors, in bytes.
+    /// The most memory for data in flight: chunks, the factors of open tensors, and what waits for its place in the outputs, in
+    /// bytes.
     public let peakMemory: Int
     /// Elements that a worker's chunk must hold.
     let chunkCapacity: Int
