@@ -39,7 +39,8 @@ public struct ResourcePlan: Sendable {
         let perThread = ResourcePlan.bytesPerThread(chunkCapacity: capacity, copyCapacity: copyBytes)
         let factorBytes = programs.map { $0.factorBytes(models) }.max() ?? 0
         let gathering = models.reduce(0) { $0 + ResourcePlan.gatheringMemory($1) }
-        let affordable = (options.memory - gathering) / (perThread + 2 * factorBytes)
+        // A model without elements takes none.
+        let affordable = (options.memory - gathering) / max(perThread + 2 * factorBytes, 1)
         guard affordable >= 1 else {
             throw PlanError(
                 place: "--memory", problem: "\(options.memory) bytes are not enough for this conversion",
