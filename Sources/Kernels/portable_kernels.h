@@ -2,7 +2,8 @@
 // QCONV_NAME (the suffix of its functions) defined. No include guard: each translation unit includes it once.
 //
 // Vectors are clang's portable vector types; what they compute in a lane is IEEE arithmetic on that element alone, so the
-// number of lanes never shows in a result. Only looking up a 16-entry table is written for an instruction set.
+// number of lanes never shows in a result. Only looking things up in small tables, with what prepares codes and values for that, is
+// written for an instruction set.
 
 #include <string.h>
 

@@ -7,9 +7,9 @@ public final class InputFile: Sendable {
     public let path: FilePath
     /// The size in bytes when the file was opened.
     public let size: Int
-    /// What buffers are best aligned to into which much is read: the system takes up to five times as long to copy to a place that
-    /// lies less than 32 bytes further into its page than the place it copies from, as what malloc answers for large buffers does
-    /// beside the start of a file.
+    /// The alignment of buffers that much is read into. The system takes up to five times as long to copy to a place that lies
+    /// less than 32 bytes further into its page than the place it copies from; malloc's large buffers lie 16 bytes into theirs,
+    /// which is such a place for what is read from the start of a page.
     public static let bufferAlignment = 64
     private let descriptor: FileDescriptor
     /// The file in memory, from when it is first wanted on.

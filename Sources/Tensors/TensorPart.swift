@@ -35,7 +35,8 @@ extension LogicalTensor {
 extension Encoding {
     /// The bytes of each part that hold a range of elements.
     ///
-    /// The range must start at a boundary of blocks and of nested blocks; it may end anywhere only if it ends the tensor.
+    /// The range must start at a boundary of blocks and of nested blocks. It ends at one, too, unless it ends the tensor; what is
+    /// only read may also end between blocks of one nested block.
     public func byteRanges(of elements: Range<Int>) -> [(part: TensorPart, bytes: Range<Int>)] {
         func range(_ first: Int, _ count: Int, bits: Int) -> Range<Int> {
             first * bits / 8..<((first + count) * bits + 7) / 8

@@ -17,6 +17,8 @@ public final class WindowedOutput: Sendable {
         /// Windows that can be used again: the allocator would not find as large and as aligned a place in what it was given back.
         var spare: [OutputWindow] = []
         var isWriting = false
+        /// Bytes that are expected and have not been given.
+        var missing: Int
         /// The constants of windows that have not been opened yet, by the window's number.
         var constants: [Int: [Constant]]
     }
@@ -38,7 +40,9 @@ public final class WindowedOutput: Sendable {
     /// - Parameters:
     ///   - byteCount: The size of the file.
     ///   - constants: What is known already, within the file and without overlaps. It is in the file once ``finish()`` returns.
-    public init(_ file: OutputFile, byteCount: Int, constants: [Constant] = []) {
+    ///   - expectedBytes: After so many bytes nothing waits for what may still come: windows with gaps that are filled last would
+    ///     stay in memory, those of every shard until the last one is complete. 0 where all windows are filled on the way.
+    public init(_ file: OutputFile, byteCount: Int, constants: [Constant] = [], expectedBytes: Int = 0) {
         self.file = file
         self.byteCount = byteCount
         var byWindow: [Int: [Constant]] = [:]
@@ -48,7 +52,7 @@ public final class WindowedOutput: Sendable {
                 byWindow[number, default: []].append(constant)
             }
         }
-        state = Mutex(State(constants: byWindow))
+        state = Mutex(State(missing: expectedBytes, constants: byWindow))
     }
 
     /// Takes bytes that belong at `offset`. No byte of the file may be given twice, or where a constant is.
@@ -72,6 +76,7 @@ public final class WindowedOutput: Sendable {
                 done += count
             }
         }
+        if state.withLock({ closeAll(after: bytes.count, in: &$0) }) { try writeReady() }
     }
 
     /// Takes bytes that belong at `offset`.
@@ -129,6 +134,20 @@ public final class WindowedOutput: Sendable {
     private func close(_ window: OutputWindow, in state: inout State) {
         state.open.removeAll { $0 === window }
         state.ready.append(window)
+    }
+
+    /// Counts bytes that have been given, and closes all windows after the last expected ones.
+    ///
+    /// - Returns: Whether this thread is to write them.
+    private func closeAll(after count: Int, in state: inout State) -> Bool {
+        state.missing -= count
+        guard count > 0, state.missing == 0 else { return false }
+        // Bytes are counted once they have been copied: nobody fills a window now.
+        state.ready += state.open
+        state.open = []
+        guard !state.ready.isEmpty else { return false }
+        state.isWriting = true
+        return true
     }
 
     /// An empty window, but for the constants that belong to it if they are not in the file yet.

@@ -71,6 +71,13 @@ import Testing
         return try WeightsCheckpoint(path: path("out.safetensors"))
     }
 
+    /// No chunk, no job, and no memory for either.
+    @Test func nothingButEmptyTensors() throws {
+        let tensors = [LogicalTensor(name: "empty", shape: [0, 5], encoding: .dense(.f32))]
+        try SafetensorsCheckpointWriter(destination: path("in.safetensors"), tensors: tensors, force: true).commit()
+        #expect(try convert("").tensors.map(\.shape) == [[0, 5]])
+    }
+
     private func part(_ part: TensorPart, of name: String, in reader: WeightsCheckpoint) throws -> [UInt8] {
         let index = try #require(reader.tensors.firstIndex { $0.name == name })
         var bytes = [UInt8](repeating: 0, count: reader.tensors[index].byteCount(of: part))

@@ -72,6 +72,32 @@ import Workers
         #expect(try InputFile(path: path).bytes(0..<1_000_000) == expected)
     }
 
+    /// What is to come after all that was expected keeps nothing in memory.
+    @Test(arguments: [1, 4])
+    func nothingWaitsForWhatComesLast(threads: Int) throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path.appending("output")
+        let file = try OutputFile(creating: path)
+        try file.preallocate(700_000)
+        let expected = 500..<699_000
+        let output = WindowedOutput(
+            file, byteCount: 700_000, constants: [(offset: 400, bytes: bytes(400..<500))],
+            expectedBytes: expected.count)
+        let pieces = stride(from: expected.lowerBound, to: expected.upperBound, by: 9000).map {
+            $0..<min($0 + 9000, expected.upperBound)
+        }
+        let failures = mapOnThreads(pieces.count, threads: threads) { index -> Bool in
+            (try? output.write(bytes(pieces[index]), at: pieces[index].lowerBound)) == nil
+        }
+        #expect(!failures.contains(true))
+        let input = try InputFile(path: path)
+        #expect(try input.bytes(expected) == bytes(expected))
+        try output.write(bytes(699_000..<700_000), at: 699_000)
+        try output.write(bytes(0..<400), at: 0)
+        try output.finish()
+        #expect(try input.bytes(0..<700_000) == bytes(0..<700_000))
+    }
+
     @Test func nothingIsWrittenOfNothing() throws {
         let directory = try TemporaryDirectory()
         let path = directory.path.appending("output")

@@ -105,7 +105,7 @@ final class SafetensorsFileWriter: Sendable {
         var known = constants.map { (layout.offsets[$0.piece], $0.bytes) }
         // With quant states that wait it becomes another one.
         if pending.isEmpty { known.append((0, layout.header)) }
-        return WindowedOutput(file, byteCount: layout.fileSize, constants: known)
+        return WindowedOutput(file, byteCount: layout.fileSize, constants: known, expectedBytes: expectedBytes)
     }
 
     /// The file's layout once the quant states that waited are known.

@@ -8,7 +8,7 @@ import Tensors
 ///
 /// A worker has one chunk and fills it again and again: nothing is allocated while a model streams through, and the
 /// working set stays in the cache. Chunks start and end at granules, so every block and every nested block of every
-/// encoding on the way is whole.
+/// encoding on the way is whole; only those that are a sample, of which nothing is written, end within a nested block.
 final class Chunk {
     /// The tensor as the input has it.
     var input = LogicalTensor(name: "", shape: [], encoding: .dense(.f32))

@@ -51,7 +51,7 @@ enum Preparation: Hashable, Sendable {
     case norms
     /// The mean of each column, which new rows of an embedding get.
     case columnMeans
-    /// Whether nearest rounding keeps enough of the update, judged on a sample of the tensor's granules.
+    /// Whether nearest rounding keeps enough of the update, judged on a sample of the tensor.
     case roundingSample
     /// The mean of the scales: the offset of double quantization.
     case scaleMean

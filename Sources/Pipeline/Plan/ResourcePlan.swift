@@ -12,7 +12,8 @@ public struct ResourcePlan: Sendable {
     /// Bytes that each output will take, those of the first model first; 0 for a patch, whose size shows only when it is
     /// made.
     public let bytesWritten: [Int]
-    /// The most memory for data in flight: chunks, and the factors of open tensors, in bytes.
+    /// The most memory for data in flight: chunks, the factors of open tensors, and what waits for its place in the outputs, in
+    /// bytes.
     public let peakMemory: Int
     /// Elements that a worker's chunk must hold.
     let chunkCapacity: Int
@@ -38,7 +39,8 @@ public struct ResourcePlan: Sendable {
         let perThread = ResourcePlan.bytesPerThread(chunkCapacity: capacity, copyCapacity: copyBytes)
         let factorBytes = programs.map { $0.factorBytes(models) }.max() ?? 0
         let gathering = models.reduce(0) { $0 + ResourcePlan.gatheringMemory($1) }
-        let affordable = (options.memory - gathering) / (perThread + 2 * factorBytes)
+        // A model without elements takes none.
+        let affordable = (options.memory - gathering) / max(perThread + 2 * factorBytes, 1)
         guard affordable >= 1 else {
             throw PlanError(
                 place: "--memory", problem: "\(options.memory) bytes are not enough for this conversion",

@@ -17,11 +17,11 @@ final class AdapterOpening: Sendable {
         }
     }
 
-    /// The adapter.
+    /// The adapter. What has been read beforehand serves once: a spec may be planned again after its files have changed.
     ///
     /// - Throws: ``Adapters/AdapterError``; ``Tensors/FileError``.
     func adapter() throws -> LoRAAdapter {
-        guard let task = task.withLock({ $0 }) else { return try LoRAAdapter(directory: path) }
+        guard let task = task.withLock({ $0.take() }) else { return try LoRAAdapter(directory: path) }
         return try task.finish()
     }
 }
