@@ -80,12 +80,13 @@ INLINE void low_rank_tile(
     FOR_TILE_ROWS(i) left[i] = product->left + (row + (size_t)i) * rank;
     const size_t panel = column / QCONV_PANEL_COLUMNS;
     const float *right = product->panels + panel * QCONV_PANEL_COLUMNS * rank + column % QCONV_PANEL_COLUMNS;
+    const size_t ahead = (panel + 1) * QCONV_PANEL_COLUMNS < columns ? rank : 0;
     vfloat sums[TILE_ROWS][TILE_VECTORS];
     FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) sums[i][v] = (vfloat){0};
     for (size_t k = 0; k < rank; k++) {
         vfloat factors[TILE_VECTORS];
-        // The same of the next panel, which the processor does not foresee.
-        const float *next = right + (rank + k) * QCONV_PANEL_COLUMNS;
+        // The same of the next panel (of this one after the last), which the processor does not foresee.
+        const float *next = right + (ahead + k) * QCONV_PANEL_COLUMNS;
         for (int i = 0; i < TILE_COLUMNS; i += CACHE_LINE_FLOATS) __builtin_prefetch(next + i);
         FOR_TILE_VECTORS(v) factors[v] = load(right + k * QCONV_PANEL_COLUMNS + v * QCONV_LANES);
         FOR_TILE_ROWS(i) {
@@ -95,9 +96,11 @@ INLINE void low_rank_tile(
     }
     const float scaling = product->scaling;
     FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) sums[i][v] *= scaling;
-    if (end_column - first_column == TILE_COLUMNS && !product->accumulate) {
+    if (end_column - first_column == TILE_COLUMNS) {
+        const bool accumulate = product->accumulate;
         FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) {
-            store(destination + (size_t)i * columns + v * QCONV_LANES, sums[i][v]);
+            float *place = destination + (size_t)i * columns + v * QCONV_LANES;
+            store(place, accumulate ? load(place) + sums[i][v] : sums[i][v]);
         }
         return;
     }

@@ -35,7 +35,7 @@ public final class WindowedOutput: Sendable {
     private static let mostReady = 4
 
     /// About the most memory that one needs, in bytes.
-    public static let memory = (mostOpen + mostReady) * windowSize
+    public static func memory(threads: Int) -> Int { (max(mostOpen, threads) + mostReady) * windowSize }
 
     /// - Parameters:
     ///   - byteCount: The size of the file.

@@ -129,7 +129,7 @@ public struct BatchPlan: Sendable {
         var load: PassLoad?
         for (index, item) in items.enumerated() {
             guard let plan = item.plan else { continue }
-            let own = PassLoad(plan)
+            let own = PassLoad(plan, options)
             if let joint = load?.adding(own), joint.fits(options) {
                 passes[passes.count - 1].append(index)
                 load = joint

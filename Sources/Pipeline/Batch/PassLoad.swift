@@ -6,11 +6,11 @@ struct PassLoad {
     private var copyCapacity: Int
     private var gathering: Int
 
-    init(_ plan: PipelinePlan) {
+    init(_ plan: PipelinePlan, _ options: PipelineOptions) {
         factorBytes = plan.model.tensors.map { plan.model.factorBytes($0) }
         chunkCapacity = plan.resources.chunkCapacity
         copyCapacity = plan.resources.copyCapacity
-        gathering = ResourcePlan.gatheringMemory(plan.model)
+        gathering = ResourcePlan.gatheringMemory(plan.model, options)
     }
 
     /// The load of both in one pass.

@@ -38,7 +38,7 @@ public struct ResourcePlan: Sendable {
         let copyBytes = programs.lazy.filter(\.isCopy).map(\.chunkBytes).max() ?? 0
         let perThread = ResourcePlan.bytesPerThread(chunkCapacity: capacity, copyCapacity: copyBytes)
         let factorBytes = programs.map { $0.factorBytes(models) }.max() ?? 0
-        let gathering = models.reduce(0) { $0 + ResourcePlan.gatheringMemory($1) }
+        let gathering = models.reduce(0) { $0 + ResourcePlan.gatheringMemory($1, options) }
         // A model without elements takes none.
         let affordable = (options.memory - gathering) / max(perThread + 2 * factorBytes, 1)
         guard affordable >= 1 else {
@@ -68,8 +68,9 @@ public struct ResourcePlan: Sendable {
 
     /// Bytes that wait in memory for more of their place in a model's outputs. (What waits for containers and patches has a
     /// limit of its own.)
-    static func gatheringMemory(_ model: PlannedModel) -> Int {
-        model.outputs.count { $0.format == .safetensors || $0.format == .bitsandbytes } * WindowedOutput.memory
+    static func gatheringMemory(_ model: PlannedModel, _ options: PipelineOptions) -> Int {
+        model.outputs.count { $0.format == .safetensors || $0.format == .bitsandbytes }
+            * WindowedOutput.memory(threads: threadsAsked(options))
     }
 
     /// - Parameters:

@@ -128,7 +128,10 @@ struct MergeIn4Bit: TensorOperation {
             facts.concludeNorms(from: observations)
         case .roundingSample:
             let sums = observations.sums
-            let keepsEnough = sums.changeDotUpdate >= MergeIn4Bit.nearestKeepsEnough * sums.squaredUpdate
+            // Where the sample has no update (experts that were never trained), the rest may have one, which must not be erased.
+            let keepsEnough =
+                sums.squaredUpdate > 0
+                && sums.changeDotUpdate >= MergeIn4Bit.nearestKeepsEnough * sums.squaredUpdate
             facts.rounding = keepsEnough ? .nearest : .stochastic(key)
         case .scaleMean:
             facts.concludeScaleMean(from: observations)
