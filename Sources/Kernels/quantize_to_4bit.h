@@ -141,7 +141,8 @@ INLINE void quantize(
     make_rounder(&quantizer.rounder, codebook, rule);
     quantizer.levels = load_table(codebook->levels);
     quantizer.levels_by_set = make_set_table(codebook->levels);
-    quantizer.searches_sets = make_set_search(&quantizer.search, &quantizer.rounder, codebook->midpoints);
+    quantizer.searches_sets =
+        rule == NEAREST && make_set_search(&quantizer.search, &quantizer.rounder, codebook->midpoints);
     quantizer.key = key;
     quantizer.zero_code = codebook->zero_code;
     if (quantizer.rounder.is_plain) {
