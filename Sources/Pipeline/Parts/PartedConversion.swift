@@ -16,8 +16,7 @@ public struct PartedConversion: Sendable {
     ///
     /// - Throws: ``PlanError`` when it has no shards to share, and the errors of ``PipelinePlan``.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
-        for step in spec.steps { step.begin() }
-        plan = try PipelinePlan(spec: spec, input: PipelinePlan.openInput(of: spec), options: options)
+        plan = try PipelinePlan(opening: spec, options: options)
         self.options = options
         guard plan.model.outputs.count == 1, let output = plan.model.outputs.first else {
             throw PlanError(

@@ -17,11 +17,17 @@ public struct PipelinePlan: Sendable {
     ///
     /// - Throws: ``PlanError`` and the errors of the formats when the conversion cannot work.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
-        for step in spec.steps { step.begin() }
-        let plan = try PipelinePlan(spec: spec, input: PipelinePlan.openInput(of: spec), options: options)
+        let plan = try PipelinePlan(opening: spec, options: options)
         try plan.checkDestinations()
         try ResourcePlan.checkDiskSpace([plan])
         self = plan
+    }
+
+    /// Opens the spec's input, and beside it what steps need, and plans a conversion without a look at what stands where its outputs
+    /// go.
+    init(opening spec: PipelineSpec, options: PipelineOptions) throws {
+        for step in spec.steps { step.begin() }
+        try self.init(spec: spec, input: PipelinePlan.openInput(of: spec), options: options)
     }
 
     static func openInput(of spec: PipelineSpec) throws -> ModelDirectory {
