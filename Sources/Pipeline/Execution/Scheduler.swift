@@ -32,8 +32,8 @@ struct TensorWork: Sendable {
 /// Hands out jobs to workers and collects their results.
 ///
 /// A few tensors are open at a time, so that one whose first pass must end before its second begins never leaves a worker
-/// idle, and so that only their factors are in memory. Within a tensor chunks go to all workers: a single huge tensor keeps
-/// every core busy.
+/// idle, and so that only their factors are in memory. Large copies, which have none, are open beside them. Within a tensor
+/// chunks go to all workers: a single huge tensor keeps every core busy.
 ///
 /// A branch that fails is dropped, and the others go on.
 final class Scheduler: @unchecked Sendable {
@@ -71,7 +71,7 @@ final class Scheduler: @unchecked Sendable {
 
     /// - Parameters:
     ///   - branches: The branches that are to run, of those that the programs know.
-    ///   - openLimit: How many tensors may be in progress at once.
+    ///   - openLimit: How many tensors may be in progress at once, and how many large copies beside them.
     ///   - heldCapacity: Bytes of the largest input that is held from pass to pass.
     ///   - isCancelled: Asked before every job; when it turns true the work stops with ``Interrupted``.
     init(
@@ -122,19 +122,18 @@ final class Scheduler: @unchecked Sendable {
 
     /// A job of an open tensor, the first one's if it has any left; or one that opens another.
     ///
-    /// Writing is most of copying, and threads that write to one file have to take turns: while one copies, the others
-    /// compute if they can.
+    /// Writing is most of copying, and threads that write to one file have to take turns: while one copies a large tensor, the
+    /// others compute if they can.
     private func claimJob() -> Job? {
+        openLargeCopies()
         guard copiesInHand > 0 else { return claimWork { _ in true } ?? claimOpening() }
-        return claimWork { $0.cut != .copy } ?? claimOpening() ?? claimWork { $0.cut == .copy }
+        return claimWork { !$0.isLargeCopy } ?? claimOpening() ?? claimWork(where: \.isLargeCopy)
     }
 
-    private func claimWork(where isWanted: (SharedProgram.Phase) -> Bool) -> Job? {
-        for index in running.indices {
-            guard let phase = running[index].run.phase, isWanted(phase), let job = running[index].run.claimJob() else {
-                continue
-            }
-            if phase.cut == .copy { copiesInHand += 1 }
+    private func claimWork(where isWanted: (SharedProgram) -> Bool) -> Job? {
+        for index in running.indices where isWanted(programs[running[index].tensor]) {
+            guard let phase = running[index].run.phase, let job = running[index].run.claimJob() else { continue }
+            if programs[running[index].tensor].isLargeCopy { copiesInHand += 1 }
             return .work(
                 TensorWork(
                     tensor: running[index].tensor, phase: phase, facts: running[index].run.members.map(\.facts),
@@ -144,11 +143,27 @@ final class Scheduler: @unchecked Sendable {
     }
 
     private func claimOpening() -> Job? {
-        guard nextTensor < programs.count, running.count + opening < openLimit else { return nil }
-        defer { nextTensor += 1 }
+        guard nextTensor < programs.count, running.count + opening - largeCopies < openLimit,
+            !programs[nextTensor].isLargeCopy
+        else { return nil }
+        defer {
+            nextTensor += 1
+            openLargeCopies()
+        }
         opening += 1
         return .open(tensor: nextTensor, branches: branches)
     }
+
+    /// Opens the large copies that are next, which need nothing loaded.
+    private func openLargeCopies() {
+        while nextTensor < programs.count, programs[nextTensor].isLargeCopy, largeCopies < openLimit {
+            let program = programs[nextTensor]
+            running.append((nextTensor, TensorRun(program: program, facts: program.members.map(\.program.noFacts))))
+            nextTensor += 1
+        }
+    }
+
+    private var largeCopies: Int { running.count { programs[$0.tensor].isLargeCopy } }
 
     /// A tensor's facts are loaded, but for branches that failed.
     ///
@@ -171,7 +186,7 @@ final class Scheduler: @unchecked Sendable {
     func finished(_ work: TensorWork, result: JobResult) {
         locked {
             bytesRead += result.bytesRead
-            if work.phase.cut == .copy { copiesInHand -= 1 }
+            if programs[work.tensor].isLargeCopy { copiesInHand -= 1 }
             if let index = running.firstIndex(where: { $0.tensor == work.tensor }) {
                 running[index].run.finish(job: work.job, with: result)
             }

@@ -109,6 +109,8 @@ final class SharedProgram: Sendable {
     var chunkElements: Int { cutter.chunkElements }
     /// Whether no branch changes the tensor.
     var isCopy: Bool { cutter.isCopy }
+    /// Whether it is one of those copies that take long.
+    var isLargeCopy: Bool { isCopy && cutter.jobCount(.copy) > 1 }
     /// The most bytes that a chunk of the input takes in one part.
     var chunkBytes: Int { cutter.chunkBytes }
 

@@ -77,6 +77,9 @@ struct TensorProgram: Sendable {
         if case .copy = phases.first { true } else { false }
     }
 
+    /// What the operations know where nothing has been loaded.
+    var noFacts: [OperationFacts] { operations.map { _ in OperationFacts() } }
+
     /// The most bytes that a chunk of the input takes in one part.
     var chunkBytes: Int {
         input.encoding.byteRanges(of: 0..<min(chunkElements, input.elementCount)).map(\.bytes.count).max() ?? 0

@@ -165,8 +165,3 @@ final class TensorWorker {
         return result
     }
 }
-
-extension TensorProgram {
-    /// What the operations of a branch know that is not to run.
-    fileprivate var noFacts: [OperationFacts] { operations.map { _ in OperationFacts() } }
-}
