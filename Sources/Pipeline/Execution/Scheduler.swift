@@ -87,7 +87,7 @@ final class Scheduler: @unchecked Sendable {
         jobsInHand = Dictionary(uniqueKeysWithValues: branches.map { ($0, 0) })
         mutex = .allocate(capacity: 1)
         changed = .allocate(capacity: 1)
-        pthread_mutex_init(mutex, nil)
+        Scheduler.initialize(mutex)
         pthread_cond_init(changed, nil)
     }
 
@@ -96,6 +96,19 @@ final class Scheduler: @unchecked Sendable {
         pthread_mutex_destroy(mutex)
         changed.deallocate()
         mutex.deallocate()
+    }
+
+    /// Makes a mutex whose threads, where the system has that, wait a moment before they sleep: nothing is guarded for long.
+    private static func initialize(_ mutex: UnsafeMutablePointer<pthread_mutex_t>) {
+        #if canImport(Glibc)
+        var attributes = pthread_mutexattr_t()
+        pthread_mutexattr_init(&attributes)
+        pthread_mutexattr_settype(&attributes, CInt(PTHREAD_MUTEX_ADAPTIVE_NP))
+        pthread_mutex_init(mutex, &attributes)
+        pthread_mutexattr_destroy(&attributes)
+        #else
+        pthread_mutex_init(mutex, nil)
+        #endif
     }
 
     private func locked<Result>(_ body: () throws -> Result) rethrows -> Result {
