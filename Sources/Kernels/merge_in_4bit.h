@@ -145,18 +145,19 @@ typedef struct {
 // For how many sets moving them at once is not tried after it failed, which it does time and again where updates are long.
 enum { RETRY_AFTER = 4 };
 
-// Stochastic rounding of levels plus updates, where codes are ranks: most updates are shorter than the gap to the neighbour
-// that they point to, and reach it if they are longer than a random part of the gap. That needs no search and no division.
+// Levels plus updates, where codes are ranks: most updates are shorter than the gap to the neighbour that they point to, and reach
+// it if they are longer than half of the gap, or in stochastic rounding a random part of it. That needs no search and no
+// division.
 //
-// requantize_lanes rounds the quotient, the sum, the distance to the lower level and the probability; all of that moves the point
-// at which it decides otherwise by less than 2^-23, and so does what is rounded here. Updates within the sum of both of the
-// point are doubtful, and so are all that are not clearly shorter than the gap: than the narrowest one, or `by_lane` than their
-// own. A NaN moves nothing here as there.
+// requantize_lanes rounds the quotient, the sum, the midpoint or the distance to the lower level and the probability; all of that
+// moves the point at which it decides otherwise by less than 2^-23, and so does what is rounded here. Updates within the sum of
+// both of the point are doubtful, and so are all that are not clearly shorter than the gap: than the narrowest one, or `by_lane`
+// than their own. A NaN moves nothing here as there.
 //
 // Moves `vectors` vectors; or false, with nothing done, if one element is doubtful.
 INLINE bool move_to_neighbours(
     const merger *merger, const uint8_t *base_codes, const float *update, int vectors, bool by_lane, block_scale scale,
-    uint8_t *codes, merge_run *run, size_t place, bool measured
+    rounding_rule rule, uint8_t *codes, merge_run *run, size_t place, bool measured
 ) {
     const float doubt = 0x1p-22f;
     vint moves[SET_VECTORS], is_long = {0};
@@ -169,12 +170,15 @@ INLINE bool move_to_neighbours(
     if (by_lane) look_up_set(&merger->neighbours.limits, lower, vectors, limits);
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) {
-        // Rounding goes up where the random number is less than the distance to the lower level: an update must be longer than
-        // that part of the gap if it points up, and than the rest of the gap if it points down. With the random number less 1/2
-        // both are one condition: |step - random * gap| > gap / 2.
-        const vuint random = load_bits(run->random + place + v * QCONV_LANES);
-        const vfloat part = __builtin_convertvector((vint)(random ^ 0x80000000), vfloat);
-        const vfloat reached = add_product_loosely(-part, gaps[v], steps[v]);
+        vfloat reached = steps[v];
+        if (rule == STOCHASTIC) {
+            // Rounding goes up where the random number is less than the distance to the lower level: an update must be longer
+            // than that part of the gap if it points up, and than the rest of the gap if it points down. With the random number
+            // less 1/2 both are one condition: |step - random * gap| > gap / 2.
+            const vuint random = load_bits(run->random + place + v * QCONV_LANES);
+            const vfloat part = __builtin_convertvector((vint)(random ^ 0x80000000), vfloat);
+            reached = add_product_loosely(-part, gaps[v], steps[v]);
+        }
         const vfloat excess = add_product_loosely(gaps[v], broadcast(-0x1p+31f), magnitude(reached));
         moves[v] = (vint)(excess > 0.0f);
         closest = smaller_magnitude(closest, excess);
@@ -203,9 +207,9 @@ INLINE void merge_group(
     const merger *merger, const uint8_t *base_codes, const float *update, block_scale scale, bool is_zero,
     rounding_rule rule, bool is_plain, uint8_t *codes, merge_run *run, size_t place, bool measured
 ) {
-    if (rule == STOCHASTIC && is_plain && scale.divides_easily
+    if (is_plain && scale.divides_easily
         && move_to_neighbours(
-            merger, base_codes, update, GROUP_VECTORS, true, scale, codes, run, place, measured)) {
+            merger, base_codes, update, GROUP_VECTORS, true, scale, rule, codes, run, place, measured)) {
         return;
     }
     for (int v = 0; v < GROUP_VECTORS; v++) {
@@ -276,8 +280,8 @@ typedef struct {
 // Moves sets of so many vectors, from element `i` on, in the run start ..< end. Returns where it stopped: at a set with a
 // doubtful element, at a block whose scale makes all of them so, or at what is less than a set.
 INLINE size_t move_sets(
-    const merger *merger, const merge_arguments *call, size_t start, size_t i, size_t end, int vectors, merge_run *run,
-    bool measured
+    const merger *merger, const merge_arguments *call, size_t start, size_t i, size_t end, int vectors, rounding_rule rule,
+    merge_run *run, bool measured
 ) {
     const size_t set = (size_t)vectors * QCONV_LANES;
     const float *absmax = call->absmax + i / call->blocksize;
@@ -287,8 +291,8 @@ INLINE size_t move_sets(
         const block_scale scale = scale_of(*absmax++);
         for (const size_t stop = smaller(block_end, end); i + set <= stop; i += set) {
             if (!move_to_neighbours(
-                    merger, call->base_codes + i / 2, call->update + i, vectors, false, scale, call->codes + i / 2, run,
-                    i - start, measured)) {
+                    merger, call->base_codes + i / 2, call->update + i, vectors, false, scale, rule, call->codes + i / 2,
+                    run, i - start, measured)) {
                 return i;
             }
         }
@@ -298,14 +302,21 @@ INLINE size_t move_sets(
     return i;
 }
 
-// A function of its own, which leaves all registers to its loop. The smallest blocks are half a set; with 4 lanes, two.
-static __attribute__((noinline)) size_t QCONV_NAME(move_sets)(
-    const merger *merger, const merge_arguments *call, size_t start, size_t i, size_t end, merge_run *run, bool measured
-) {
-    if (call->blocksize < SET) return move_sets(merger, call, start, i, end, SET_VECTORS / 2, run, measured);
-    if (measured) return move_sets(merger, call, start, i, end, SET_VECTORS, run, true);
-    return move_sets(merger, call, start, i, end, SET_VECTORS, run, false);
-}
+// Functions of their own, which leave all registers to their loops. The smallest blocks are half a set; with 4 lanes, two.
+#define DEFINE_MOVE_SETS(name, rule)                                                                                    \
+    static __attribute__((noinline)) size_t QCONV_NAME(name)(                                                           \
+        const merger *merger, const merge_arguments *call, size_t start, size_t i, size_t end, merge_run *run,          \
+        bool measured                                                                                                   \
+    ) {                                                                                                                 \
+        if (call->blocksize < SET) {                                                                                    \
+            return move_sets(merger, call, start, i, end, SET_VECTORS / 2, rule, run, measured);                        \
+        }                                                                                                               \
+        if (measured) return move_sets(merger, call, start, i, end, SET_VECTORS, rule, run, true);                      \
+        return move_sets(merger, call, start, i, end, SET_VECTORS, rule, run, false);                                   \
+    }
+DEFINE_MOVE_SETS(move_sets_to_nearest, NEAREST)
+DEFINE_MOVE_SETS(move_sets_at_random, STOCHASTIC)
+#undef DEFINE_MOVE_SETS
 
 // The random bits of a run whose first element has this index in its tensor.
 static __attribute__((noinline)) void QCONV_NAME(fill_random)(
@@ -327,19 +338,20 @@ INLINE void requantize_blocks(
     uint64_t first_index, run_sums *sums
 ) {
     merge_run run;
-    const bool moves_sets = rule == STOCHASTIC && is_plain;
     for (size_t start = 0; start < count; start += SUM_RUN) {
         const size_t end = smaller(count, start + SUM_RUN);
         if (rule == STOCHASTIC) QCONV_NAME(fill_random)(merger->key, first_index + start, end - start, run.random);
         int left_out = 0;
         for (size_t i = start; i < end;) {
-            if (moves_sets && left_out-- == 0) {
-                i = QCONV_NAME(move_sets)(merger, call, start, i, end, &run, sums != NULL);
+            if (is_plain && left_out-- == 0) {
+                i = rule == STOCHASTIC
+                        ? QCONV_NAME(move_sets_at_random)(merger, call, start, i, end, &run, sums != NULL)
+                        : QCONV_NAME(move_sets_to_nearest)(merger, call, start, i, end, &run, sums != NULL);
                 if (i == end) break;
                 left_out = RETRY_AFTER;
             }
             size_t length = smaller(end - i, call->blocksize - i % call->blocksize);
-            if (moves_sets) length = smaller(length, SET);
+            if (is_plain) length = smaller(length, SET);
             merge_groups(
                 merger, call->base_codes + i / 2, call->update + i, length, call->absmax[i / call->blocksize], rule,
                 is_plain, call->codes + i / 2, &run, i - start, sums != NULL);
