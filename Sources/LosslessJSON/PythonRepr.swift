@@ -23,19 +23,16 @@ public func pythonRepr(_ value: Double) -> String {
 
 /// The shortest decimal digits of a positive finite double and its decimal exponent: `0.0125` is `("125", -2)`.
 package func shortestDigits(_ value: Double) -> (digits: String, exponent: Int) {
-    var text = Substring(value.description)
-    var exponent = 0
-    if let e = text.firstIndex(of: "e") {
-        exponent = Int(text[text.index(after: e)...]) ?? 0
-        text = text[..<e]
-    }
-    let point = text.firstIndex(of: ".") ?? text.endIndex
-    exponent += text.distance(from: text.startIndex, to: point) - 1
-    var digits = String(text.filter { $0 != "." })
-    while digits.first == "0", digits.count > 1 {
+    let text = Array(value.description.utf8)
+    let end = text.firstIndex(of: UInt8(ascii: "e")) ?? text.count
+    let point = text[..<end].firstIndex(of: UInt8(ascii: ".")) ?? end
+    var digits = (text[..<point] + text[point..<end].dropFirst())[...]
+    var exponent = point - 1
+    if end < text.count { exponent += Int(String(decoding: text[(end + 1)...], as: UTF8.self)) ?? 0 }
+    while digits.first == UInt8(ascii: "0"), digits.count > 1 {
         digits.removeFirst()
         exponent -= 1
     }
-    while digits.last == "0", digits.count > 1 { digits.removeLast() }
-    return (digits, exponent)
+    while digits.last == UInt8(ascii: "0"), digits.count > 1 { digits.removeLast() }
+    return (String(decoding: digits, as: UTF8.self), exponent)
 }

@@ -18,7 +18,7 @@ struct PatchCommand: ParsableCommand {
 
     struct Apply: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Makes the model that a patch leads to, bit for bit.")
+            commandName: "apply", abstract: "Makes the model that a patch leads to, bit for bit.")
 
         @OptionGroup var models: PatchedModel
         @OptionGroup var execution: PatchOptions
@@ -30,6 +30,7 @@ struct PatchCommand: ParsableCommand {
 
     struct Revert: ParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "revert",
             abstract: "Makes the model that a patch started from, bit for bit, out of the one that it leads to.")
 
         @OptionGroup var models: PatchedModel
@@ -41,7 +42,8 @@ struct PatchCommand: ParsableCommand {
     }
 
     struct Create: ParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Makes a patch from two models that are there.")
+        static let configuration = CommandConfiguration(
+            commandName: "create", abstract: "Makes a patch from two models that are there.")
 
         @Argument(help: "The model that the patch is to start from.")
         var base: String

@@ -9,7 +9,7 @@ public struct PassPlan: Sendable {
     public init(_ plan: PipelinePlan) {
         plans = [plan]
         resources = plan.resources
-        programs = SharedProgram.programs(of: [plan.programs])
+        programs = plan.ownPrograms
     }
 
     /// The pass of a part of a plan's tensors.
@@ -17,7 +17,7 @@ public struct PassPlan: Sendable {
     /// - Throws: ``PlanError`` when the memory budget is too small.
     init(_ plan: PipelinePlan, tensors: Set<Int>, options: PipelineOptions) throws(PlanError) {
         plans = [plan]
-        programs = SharedProgram.programs(of: [plan.programs]).filter { program in
+        programs = plan.ownPrograms.filter { program in
             program.members.contains { tensors.contains($0.tensor) }
         }
         resources = try ResourcePlan(models: [plan.model], programs: programs, options: options)

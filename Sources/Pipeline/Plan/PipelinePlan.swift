@@ -10,6 +10,8 @@ public struct PipelinePlan: Sendable {
     public let model: PlannedModel
     public let resources: ResourcePlan
     let programs: [TensorProgram]
+    /// The same, as those of the only plan of a pass.
+    let ownPrograms: [SharedProgram]
     /// Whether existing outputs are replaced.
     let replacesOutputs: Bool
 
@@ -57,9 +59,9 @@ public struct PipelinePlan: Sendable {
         self.spec = spec
         self.model = model
         self.programs = programs
+        ownPrograms = SharedProgram.programs(of: [programs])
         replacesOutputs = options.force
-        resources = try ResourcePlan(
-            models: [model], programs: SharedProgram.programs(of: [programs]), options: options)
+        resources = try ResourcePlan(models: [model], programs: ownPrograms, options: options)
     }
 
     /// The config.json of an output; `nil` when the input has none.
