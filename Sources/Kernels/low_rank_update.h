@@ -80,14 +80,11 @@ INLINE void low_rank_tile(
     FOR_TILE_ROWS(i) left[i] = product->left + (row + (size_t)i) * rank;
     const size_t panel = column / QCONV_PANEL_COLUMNS;
     const float *right = product->panels + panel * QCONV_PANEL_COLUMNS * rank + column % QCONV_PANEL_COLUMNS;
-    const size_t ahead = (panel + 1) * QCONV_PANEL_COLUMNS < columns ? rank : 0;
     vfloat sums[TILE_ROWS][TILE_VECTORS];
     FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) sums[i][v] = (vfloat){0};
+#pragma clang loop unroll_count(2)
     for (size_t k = 0; k < rank; k++) {
         vfloat factors[TILE_VECTORS];
-        // The same of the next panel (of this one after the last), which the processor does not foresee.
-        const float *next = right + (ahead + k) * QCONV_PANEL_COLUMNS;
-        for (int i = 0; i < TILE_COLUMNS; i += CACHE_LINE_FLOATS) __builtin_prefetch(next + i);
         FOR_TILE_VECTORS(v) factors[v] = load(right + k * QCONV_PANEL_COLUMNS + v * QCONV_LANES);
         FOR_TILE_ROWS(i) {
             const vfloat factor = broadcast(left[i][k]);
@@ -121,6 +118,16 @@ static void QCONV_NAME(low_rank_tile_column)(
     const low_rank_product *product, size_t row, size_t end_row, size_t column, size_t first_column, size_t end_column,
     float *destination
 ) {
+    // What these columns need of the next panel, which the processor does not foresee.
+    const size_t next_panel = column / QCONV_PANEL_COLUMNS + 1;
+    if (next_panel * QCONV_PANEL_COLUMNS < product->columns) {
+        const float *next = product->panels + next_panel * QCONV_PANEL_COLUMNS * product->rank;
+        for (size_t k = 0; k < product->rank; k++) {
+            for (size_t i = 0; i < TILE_COLUMNS; i += CACHE_LINE_FLOATS) {
+                __builtin_prefetch(next + k * QCONV_PANEL_COLUMNS + column % QCONV_PANEL_COLUMNS + i);
+            }
+        }
+    }
     size_t tiles = (end_row - row + TILE_ROWS - 1) / TILE_ROWS;
     while (row < end_row) {
         const size_t height = (end_row - row + tiles - 1) / tiles;
