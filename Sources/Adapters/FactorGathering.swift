@@ -90,17 +90,23 @@ struct FactorGathering {
 
     /// Reads rows, which are all that `values` has room for.
     private func read(_ rows: Range<Int>, ofTensor index: Int, into values: UnsafeMutableBufferPointer<Float>) throws {
+        guard !values.isEmpty, let destination = values.baseAddress else { return }
         let tensor = weights.tensors[index]
+        let dtype = tensor.encoding.denseDType ?? .f32
         let rowBytes = rowBytes(ofTensor: index)
-        let bytes = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: rows.count * rowBytes, alignment: InputFile.bufferAlignment)
-        defer { bytes.deallocate() }
-        try weights.read(.values, ofTensor: index, at: rows.lowerBound * rowBytes, into: bytes)
-        guard !values.isEmpty, let source = bytes.baseAddress, let destination = values.baseAddress else { return }
-        FloatConversion.decode(tensor.encoding.denseDType ?? .f32, source, count: values.count, into: destination)
-        // Without an early exit this is done many at a time.
-        let largest = values.reduce(0) { max($0, $1.bitPattern & 0x7FFF_FFFF) }
-        guard largest < Float.infinity.bitPattern else {
+        if dtype == .f32 {
+            try weights.read(
+                .values, ofTensor: index, at: rows.lowerBound * rowBytes, into: UnsafeMutableRawBufferPointer(values))
+        } else {
+            let bytes = UnsafeMutableRawBufferPointer.allocate(
+                byteCount: rows.count * rowBytes, alignment: InputFile.bufferAlignment)
+            defer { bytes.deallocate() }
+            try weights.read(.values, ofTensor: index, at: rows.lowerBound * rowBytes, into: bytes)
+            if let source = bytes.baseAddress {
+                FloatConversion.decode(dtype, source, count: values.count, into: destination)
+            }
+        }
+        guard BlockQuantizer.areFinite(destination, count: values.count) else {
             let bad = values.firstIndex { !$0.isFinite } ?? 0
             let before = rows.lowerBound * (values.count / rows.count)
             throw AdapterError.nonFinite(file: file, tensor: tensor.name, index: before + bad)

@@ -68,45 +68,43 @@ enum { BASE_BASE, BASE_UPDATE, UPDATE_UPDATE, BASE_CHANGE, UPDATE_CHANGE, CHANGE
 typedef struct {
     uint32_t random[SUM_RUN];
     float base[SUM_RUN], change[SUM_RUN];
+    // The lanes in which a scale or an update was no number, in this run or one before.
+    vint not_finite;
 } merge_run;
 
-// Adds up the whole groups of a run: the sums with the base value, the others, or all.
-INLINE void add_merged(
-    run_sums *sums, const float *base, const float *update, const float *change, size_t count, bool with_base,
-    bool others
-) {
-    for (size_t i = 0; i < count; i += GROUP) {
-#pragma clang loop unroll(full)
-        for (int v = 0; v < GROUP_VECTORS; v++) {
-            const size_t place = i + (size_t)(v * QCONV_LANES);
-            const vfloat d = load(update + place), x = load(change + place);
-            if (with_base) {
-                const vfloat b = load(base + place);
-                add_product(sums, BASE_BASE, v, b, b);
-                add_product(sums, BASE_UPDATE, v, b, d);
-                add_product(sums, BASE_CHANGE, v, b, x);
-            }
-            if (others) {
-                add_product(sums, UPDATE_UPDATE, v, d, d);
-                add_product(sums, UPDATE_CHANGE, v, d, x);
-                add_product(sums, CHANGE_CHANGE, v, x, x);
-                add_error(sums, x - d);
-            }
-        }
-    }
-}
+INLINE vint not_finite(vfloat values) { return ((vint)values & INT32_MAX) >= 0x7F800000; }
 
+// Adds up the whole groups of a run.
 static __attribute__((noinline)) void QCONV_NAME(sum_merge_run)(
     run_sums *sums, const float *base, const float *update, const float *change, size_t count
 ) {
     run_sums run = {.largest_error = sums->largest_error, .lanes = sums->lanes};
 #if QCONV_LANES == 8
-    // All sums need more than the 16 registers.
-    add_merged(&run, base, update, change, count, true, false);
-    add_merged(&run, base, update, change, count, false, true);
-#else
-    add_merged(&run, base, update, change, count, true, true);
+    // With 16 registers there is none left for the mask, nor for terms of two vectors at once.
+    const vint without_sign = (vint){0} + INT32_MAX;
+    const vint *mask = &without_sign;
+    __asm__("" : "+r"(mask) : : "memory");
 #endif
+    for (size_t i = 0; i < count; i += GROUP) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < GROUP_VECTORS; v++) {
+            const size_t place = i + (size_t)(v * QCONV_LANES);
+            const vfloat b = load(base + place), d = load(update + place), x = load(change + place);
+            add_product(&run, BASE_BASE, v, b, b);
+            add_product(&run, BASE_UPDATE, v, b, d);
+            add_product(&run, BASE_CHANGE, v, b, x);
+            add_product(&run, UPDATE_UPDATE, v, d, d);
+            add_product(&run, UPDATE_CHANGE, v, d, x);
+            add_product(&run, CHANGE_CHANGE, v, x, x);
+#if QCONV_LANES == 8
+            const vint error = (vint)(x - d) & *mask;
+            run.largest_error = (vfloat)__builtin_elementwise_max((vint)run.largest_error, error);
+            __asm__ volatile("" : : : "memory");
+#else
+            add_error(&run, x - d);
+#endif
+        }
+    }
     end_run(&run, MERGE_MOMENTS);
     sums->largest_error = run.largest_error;
 }
@@ -207,6 +205,8 @@ INLINE void merge_group(
     const merger *merger, const uint8_t *base_codes, const float *update, block_scale scale, bool is_zero,
     rounding_rule rule, bool is_plain, uint8_t *codes, merge_run *run, size_t place, bool measured
 ) {
+    run->not_finite |= not_finite(scale.absmax);
+    for (int v = 0; v < GROUP_VECTORS; v++) run->not_finite |= not_finite(load(update + v * QCONV_LANES));
     if (is_plain && scale.divides_easily
         && move_to_neighbours(
             merger, base_codes, update, GROUP_VECTORS, true, scale, rule, codes, run, place, measured)) {
@@ -278,7 +278,7 @@ typedef struct {
 } merge_arguments;
 
 // Moves sets of so many vectors, from element `i` on, in the run start ..< end. Returns where it stopped: at a set with a
-// doubtful element, at a block whose scale makes all of them so, or at what is less than a set.
+// doubtful element (all that are not finite are), at a block whose scale makes all of them so, or at what is less than a set.
 INLINE size_t move_sets(
     const merger *merger, const merge_arguments *call, size_t start, size_t i, size_t end, int vectors, rounding_rule rule,
     merge_run *run, bool measured
@@ -333,11 +333,13 @@ static __attribute__((noinline)) void QCONV_NAME(fill_random)(
     }
 }
 
-INLINE void requantize_blocks(
+// Whether all scales and updates are numbers.
+INLINE bool requantize_blocks(
     const merger *merger, const merge_arguments *call, size_t count, rounding_rule rule, bool is_plain,
     uint64_t first_index, run_sums *sums
 ) {
     merge_run run;
+    run.not_finite = (vint){0};
     for (size_t start = 0; start < count; start += SUM_RUN) {
         const size_t end = smaller(count, start + SUM_RUN);
         if (rule == STOCHASTIC) QCONV_NAME(fill_random)(merger->key, first_index + start, end - start, run.random);
@@ -367,9 +369,10 @@ INLINE void requantize_blocks(
             QCONV_NAME(sum_merge_run)(sums, run.base, padded, run.change, padded_length);
         }
     }
+    return bits_of_mask(run.not_finite) == 0;
 }
 
-INLINE void requantize(
+INLINE bool requantize(
     const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
     const qconv_codebook *codebook, rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes,
     run_sums *sums
@@ -383,40 +386,41 @@ INLINE void requantize(
     merger.key = key;
     merger.zero_code = codebook->zero_code;
     if (merger.rounder.is_plain) {
-        requantize_blocks(&merger, &call, count, rule, true, first_index, sums);
-    } else {
-        requantize_blocks(&merger, &call, count, rule, false, first_index, sums);
+        return requantize_blocks(&merger, &call, count, rule, true, first_index, sums);
     }
+    return requantize_blocks(&merger, &call, count, rule, false, first_index, sums);
 }
 
-INLINE void requantize_and_sum(
+INLINE bool requantize_and_sum(
     const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
     const qconv_codebook *codebook, rounding_rule rule, uint64_t key, uint64_t first_index, uint8_t *codes,
     qconv_error_sums *sums
 ) {
     if (sums == NULL) {
-        requantize(base_codes, absmax, update, count, blocksize, codebook, rule, key, first_index, codes, NULL);
-        return;
+        return requantize(base_codes, absmax, update, count, blocksize, codebook, rule, key, first_index, codes, NULL);
     }
     double lanes[MERGE_MOMENTS][GROUP] = {{0}};
     run_sums merge_sums = {.lanes = in_memory(lanes)};
-    requantize(base_codes, absmax, update, count, blocksize, codebook, rule, key, first_index, codes, &merge_sums);
-    if (finish_merge_sums(&merge_sums, sums)) return;
+    const bool are_finite =
+        requantize(base_codes, absmax, update, count, blocksize, codebook, rule, key, first_index, codes, &merge_sums);
+    if (finish_merge_sums(&merge_sums, sums)) return are_finite;
     const qconv_elements base = {NULL, base_codes, absmax, blocksize, codebook};
     const qconv_elements written = {NULL, codes, absmax, blocksize, codebook};
     QCONV_NAME(sum_errors)(&base, update, &written, count, sums);
+    return are_finite;
 }
 
-static void QCONV_NAME(requantize_nearest)(
+static bool QCONV_NAME(requantize_nearest)(
     const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
     const qconv_codebook *codebook, uint8_t *codes, qconv_error_sums *sums
 ) {
-    requantize_and_sum(base_codes, absmax, update, count, blocksize, codebook, NEAREST, 0, 0, codes, sums);
+    return requantize_and_sum(base_codes, absmax, update, count, blocksize, codebook, NEAREST, 0, 0, codes, sums);
 }
 
-static void QCONV_NAME(requantize_stochastic)(
+static bool QCONV_NAME(requantize_stochastic)(
     const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,
     const qconv_codebook *codebook, uint64_t key, uint64_t first_index, uint8_t *codes, qconv_error_sums *sums
 ) {
-    requantize_and_sum(base_codes, absmax, update, count, blocksize, codebook, STOCHASTIC, key, first_index, codes, sums);
+    return requantize_and_sum(
+        base_codes, absmax, update, count, blocksize, codebook, STOCHASTIC, key, first_index, codes, sums);
 }

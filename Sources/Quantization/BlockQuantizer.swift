@@ -101,11 +101,13 @@ public enum BlockQuantizer {
     ///   - update: `count` values to add, in the units of the decoded weights.
     ///   - firstIndex: Index in the tensor of the first value, which stochastic rounding depends on.
     ///   - codes: Room for ⌈count / 2⌉ bytes; may be `baseCodes` itself. The padding of an odd count is kept.
+    /// - Returns: Whether all scales and updates are finite.
+    @discardableResult
     public static func requantize(
         baseCodes: UnsafePointer<UInt8>, absmax: UnsafePointer<Float>, update: UnsafePointer<Float>, count: Int,
         blocksize: Int, quantType: QuantType, rounding: RoundingRule, firstIndex: UInt64,
         into codes: UnsafeMutablePointer<UInt8>
-    ) {
+    ) -> Bool {
         requantize(
             baseCodes: baseCodes, absmax: absmax, update: update, count: count, blocksize: blocksize,
             quantType: quantType, rounding: rounding, firstIndex: firstIndex, into: codes, sums: nil)
@@ -123,7 +125,7 @@ public enum BlockQuantizer {
     ) -> ErrorSums {
         precondition(UnsafePointer(codes) != baseCodes, "the old codes are needed again")
         var sums = qconv_error_sums()
-        requantize(
+        _ = requantize(
             baseCodes: baseCodes, absmax: absmax, update: update, count: count, blocksize: blocksize,
             quantType: quantType, rounding: rounding, firstIndex: firstIndex, into: codes, sums: &sums)
         return ErrorSums(sums, count: count)
@@ -133,17 +135,25 @@ public enum BlockQuantizer {
         baseCodes: UnsafePointer<UInt8>, absmax: UnsafePointer<Float>, update: UnsafePointer<Float>, count: Int,
         blocksize: Int, quantType: QuantType, rounding: RoundingRule, firstIndex: UInt64,
         into codes: UnsafeMutablePointer<UInt8>, sums: UnsafeMutablePointer<qconv_error_sums>?
-    ) {
+    ) -> Bool {
         quantType.withCodebook { codebook in
             switch rounding {
             case .nearest:
-                qconv_requantize_nearest(baseCodes, absmax, update, count, blocksize, codebook, codes, sums)
+                return qconv_requantize_nearest(baseCodes, absmax, update, count, blocksize, codebook, codes, sums)
             case .stochastic(let key):
                 checkAlignment(of: firstIndex, blocksize: blocksize)
-                qconv_requantize_stochastic(
+                return qconv_requantize_stochastic(
                     baseCodes, absmax, update, count, blocksize, codebook, key.value, firstIndex, codes, sums)
             }
         }
+    }
+
+    /// Whether none of these values is NaN or infinite.
+    public static func areFinite(_ values: UnsafePointer<Float>, count: Int) -> Bool {
+        // Without an early exit this is done many at a time.
+        var largest: UInt32 = 0
+        for index in 0..<count { largest = max(largest, values[index].bitPattern & 0x7FFF_FFFF) }
+        return largest < Float.infinity.bitPattern
     }
 
     /// The number of codes that differ, of the first `count`. Padding is not looked at.

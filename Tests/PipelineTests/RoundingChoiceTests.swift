@@ -1,10 +1,8 @@
-import Checkpoints
 import Foundation
 import LosslessJSON
 import Pipeline
 import Reports
 import SystemPackage
-import Tensors
 import TestSupport
 import Testing
 
@@ -23,12 +21,12 @@ import Testing
         let (rows, columns, rank) = RoundingChoiceTests.shape
         var generator = SeededGenerator(seed: 3)
         let name = "model.layers.0.mlp.up_proj"
-        try write(
+        try writeDense(
             [("\(name).weight", [rows, columns], (0..<rows * columns).map { _ in generator.nextGaussian() * 0.05 })],
             to: path.appending("base.safetensors"))
         // A sample looks at the first 4096 weights, 64 rows, of some granules of 16384.
         let b = (0..<rows * rank).map { (64..<256).contains($0 / rank % 256) ? generator.nextGaussian() * 0.001 : 0 }
-        try write(
+        try writeDense(
             [
                 ("base_model.model.\(name).lora_A.weight", [rank, columns], (0..<rank * columns).map { _ in 0.5 }),
                 ("base_model.model.\(name).lora_B.weight", [rows, rank], b),
@@ -44,15 +42,5 @@ import Testing
         let report = try PipelineExecutor(plan: PipelinePlan(spec: spec, options: options), options: options).run()
         let kept = report.json["outputs"]?.array?.first?["summary"]?["update_kept"]?["overall"]?.double
         #expect(try #require(kept) > 0.5)
-    }
-
-    private func write(_ tensors: [(name: String, shape: [Int], values: [Float])], to path: FilePath) throws {
-        let writer = try SafetensorsCheckpointWriter(
-            destination: path,
-            tensors: tensors.map { LogicalTensor(name: $0.name, shape: $0.shape, encoding: .dense(.f32)) })
-        for (index, tensor) in tensors.enumerated() {
-            try tensor.values.withUnsafeBytes { try writer.write($0, part: .values, ofTensor: index, at: 0) }
-        }
-        try writer.commit()
     }
 }

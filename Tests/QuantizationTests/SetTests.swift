@@ -6,8 +6,6 @@ import Testing
 extension KernelTests {
     /// What is decided for sets of up to 64 elements at once, and what such sets begin and end with.
     @Suite struct Sets {
-        static let stochastic = Twins.rules[1]
-
         /// A NaN must not hide a long update from the check for them.
         @Test func longUpdatesBesideNaN() {
             var random = SeededGenerator(seed: 31)
@@ -84,18 +82,69 @@ extension KernelTests {
             }
         }
 
+        /// Updates that end at the midpoint between two levels, or next to it.
+        @Test func updatesToMidpoints() {
+            var random = SeededGenerator(seed: 35)
+            let levels = QuantType.nf4.levels
+            let scales: [Float] = (0..<64).map { $0 % 3 == 0 ? 0.5 : Float.random(in: 0.01..<0.2, using: &random) }
+            for offset: Float in [0, 0x1p-24, -0x1p-24, 0x1p-22, -0x1p-22, 0x1p-20, -0x1p-20] {
+                let codes = random.bytes(2048)
+                let update = Twin.unpack(codes).enumerated().map { index, code -> Float in
+                    let neighbour = Bool.random(using: &random) ? min(code + 1, 15) : max(code, 1) - 1
+                    let half = (levels[Int(neighbour)] - levels[Int(code)]) / 2
+                    return (half + offset) * scales[index / 64]
+                }
+                expectTwin(codes, scales, update, blocksize: 64, firstIndex: 0, "offset \(offset)")
+            }
+        }
+
+        /// A single scale or update that is no number is told of, whatever is around it.
+        @Test(arguments: QuantType.allCases, [32, 64, 4096])
+        func whatIsNoNumber(quantType: QuantType, blocksize: Int) {
+            var random = SeededGenerator(seed: 36)
+            for count in [1, 17, 64, 200, 513, 5003] {
+                for sigma: Float in [0.001, 0.1] {
+                    let codes = random.bytes((count + 1) / 2)
+                    let scales = random.values(count / blocksize + 1, sigma: 0.1)
+                    let update = random.values(count, sigma: sigma)
+                    let place = Int.random(in: 0..<count, using: &random)
+                    for bad: Float in [0.01, .greatestFiniteMagnitude, .nan, .infinity, -.infinity] {
+                        var (badScales, badUpdate) = (scales, update)
+                        badScales[place / blocksize] = bad
+                        badUpdate[place] = bad
+                        for rule in Twins.rules {
+                            KernelTests.withEachInstructionSet { set in
+                                for (scales, update) in [(badScales, update), (scales, badUpdate)] {
+                                    var isFinite = false
+                                    _ = filled(codes.count, with: UInt8.zero) {
+                                        isFinite = BlockQuantizer.requantize(
+                                            baseCodes: codes, absmax: scales, update: update, count: count,
+                                            blocksize: blocksize, quantType: quantType, rounding: rule, firstIndex: 0,
+                                            into: $0)
+                                    }
+                                    #expect(isFinite == bad.isFinite, "\(bad) at \(place) of \(count), \(set)")
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+
         private func expectTwin(
             _ codes: [UInt8], _ scales: [Float], _ update: [Float], blocksize: Int, firstIndex: UInt64,
             _ comment: String
         ) {
-            let twin = Twin.requantize(
-                codes, absmax: scales, update: update, blocksize: blocksize, quantType: .nf4,
-                rounding: Self.stochastic, firstIndex: firstIndex)
-            KernelTests.withEachInstructionSet { set in
-                let moved = requantize(
-                    codes, absmax: scales, update: update, blocksize: blocksize, quantType: .nf4,
-                    rounding: Self.stochastic, firstIndex: firstIndex)
-                #expect(differences(moved, twin).isEmpty, "\(comment), \(set)")
+            for rule in Twins.rules {
+                let twin = Twin.requantize(
+                    codes, absmax: scales, update: update, blocksize: blocksize, quantType: .nf4, rounding: rule,
+                    firstIndex: firstIndex)
+                KernelTests.withEachInstructionSet { set in
+                    let moved = requantize(
+                        codes, absmax: scales, update: update, blocksize: blocksize, quantType: .nf4, rounding: rule,
+                        firstIndex: firstIndex)
+                    #expect(differences(moved, twin).isEmpty, "\(comment), \(rule), \(set)")
+                }
             }
         }
     }

@@ -110,12 +110,12 @@ typedef struct {
             float *values),                                                                                             \
            (codes, absmax, count, blocksize, codebook, values))                                                         \
     /* sums: of the values that the new codes stand for, against those of the old ones plus the update; may be NULL.      \
-       codes may be base_codes only without sums. */                                                                     \
-    KERNEL(void, requantize_nearest,                                                                                    \
+       codes may be base_codes only without sums. Return whether all scales and updates are numbers. */                  \
+    KERNEL(bool, requantize_nearest,                                                                                    \
            (const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,        \
             const qconv_codebook *codebook, uint8_t *codes, qconv_error_sums *sums),                                    \
            (base_codes, absmax, update, count, blocksize, codebook, codes, sums))                                       \
-    KERNEL(void, requantize_stochastic,                                                                                 \
+    KERNEL(bool, requantize_stochastic,                                                                                 \
            (const uint8_t *base_codes, const float *absmax, const float *update, size_t count, size_t blocksize,        \
             const qconv_codebook *codebook, uint64_t key, uint64_t first_index, uint8_t *codes,                         \
             qconv_error_sums *sums),                                                                                    \

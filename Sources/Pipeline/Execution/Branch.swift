@@ -7,14 +7,24 @@ import Workers
 ///
 /// A pipeline is a pass with one branch. A batch has one for each adapter; they share what is read and decoded and nothing
 /// else: each gives the bytes and the figures that it would give alone.
-struct Branch: Sendable {
+final class Branch: Sendable {
     let plan: PipelinePlan
     /// The files that are read.
     let inputs: [InputFingerprint]
     /// One writer an output of the plan. They stand or fall together.
     let writers: [any CheckpointWriter]
     /// What must be done before an output is in place.
-    var announcement: BackgroundTask<Void>?
+    private let announcement: BackgroundTask<Void>?
+
+    init(
+        plan: PipelinePlan, inputs: [InputFingerprint], writers: [any CheckpointWriter],
+        announcement: BackgroundTask<Void>? = nil
+    ) {
+        self.plan = plan
+        self.inputs = inputs
+        self.writers = writers
+        self.announcement = announcement
+    }
 
     /// Tells the writers the offset of a tensor's double-quantized scales, if they were made in this pass.
     func setOffsets(from run: MemberRun, ofTensor tensor: Int) throws {

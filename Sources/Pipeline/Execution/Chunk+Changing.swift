@@ -82,10 +82,11 @@ extension Chunk {
         let codes = spareCodes
         becomeQuantized(target, codes, scaleOffset: scaleOffset)
         // Granule by granule, each decoded to the same place, which stays in the nearest cache.
-        measured = granules(of: count).map { granule in
+        let isMeasured = isMeasured || !hasFiniteScales
+        measured = granules(of: count).compactMap { granule in
             FloatConversion.decode(
                 dtype, stored + granule.lowerBound * dtype.bits / 8, count: granule.count, into: working)
-            return quantizeMeasuring(UnsafePointer(working), granule, target, rounding, into: codes)
+            return quantize(UnsafePointer(working), granule, target, rounding, into: codes, measuring: isMeasured)
         }
     }
 
@@ -96,20 +97,23 @@ extension Chunk {
     func become(
         quantized target: BlockQuantization, values: UnsafePointer<Float>, rounding: RoundingRule, scaleOffset: Float?
     ) {
-        let isMeasured = values == UnsafePointer(base) && !hasUpdate
+        let isExact = values == UnsafePointer(base) && !hasUpdate
         let codes = spareCodes
         computeScales(of: values, blocksize: target.blocksize, into: exactScales)
         becomeQuantized(target, codes, scaleOffset: scaleOffset)
-        if isMeasured {
-            measured = granules(of: count).map { granule in
-                quantizeMeasuring(values + granule.lowerBound, granule, target, rounding, into: codes)
-            }
-        } else {
-            BlockQuantizer.quantize(
-                values, absmax: exactScales, count: count, blocksize: target.blocksize, quantType: target.quantType,
-                rounding: rounding, firstIndex: UInt64(range.lowerBound), into: codes)
-            measured = nil
+        let isMeasured = isMeasured || !hasFiniteScales
+        let sums = granules(of: count).compactMap { granule in
+            quantize(
+                values + granule.lowerBound, granule, target, rounding, into: codes, measuring: isMeasured && isExact)
         }
+        measured = isMeasured && !isExact ? nil : sums
+    }
+
+    /// Whether the scales that have been made are numbers. Then so is all that they were made of and stand for.
+    private var hasFiniteScales: Bool {
+        let blocks = encoding.blockQuantization?.blockCount(elements: count) ?? 0
+        return BlockQuantizer.areFinite(exactScales, count: blocks)
+            && BlockQuantizer.areFinite(parts.scales, count: blocks)
     }
 
     /// Takes over codes that are to be made on ``exactScales``, and stores these.
@@ -133,11 +137,18 @@ extension Chunk {
     }
 
     /// Makes the codes of a granule with these values on ``exactScales``.
-    private func quantizeMeasuring(
+    private func quantize(
         _ values: UnsafePointer<Float>, _ granule: Range<Int>, _ target: BlockQuantization, _ rounding: RoundingRule,
-        into codes: UnsafeMutablePointer<UInt8>
-    ) -> ErrorSums {
+        into codes: UnsafeMutablePointer<UInt8>, measuring: Bool
+    ) -> ErrorSums? {
         let firstBlock = granule.lowerBound / target.blocksize
+        guard measuring else {
+            BlockQuantizer.quantize(
+                values, absmax: exactScales + firstBlock, count: granule.count, blocksize: target.blocksize,
+                quantType: target.quantType, rounding: rounding,
+                firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: codes + granule.lowerBound / 2)
+            return nil
+        }
         return BlockQuantizer.quantizeMeasuring(
             values, absmax: exactScales + firstBlock, writtenAbsmax: parts.scales + firstBlock, count: granule.count,
             blocksize: target.blocksize, quantType: target.quantType, rounding: rounding,
@@ -147,24 +158,31 @@ extension Chunk {
     /// Moves codes by an update on the scales that they have.
     func moveCodes(by update: UnsafePointer<Float>, result: BlockQuantization, rounding: RoundingRule) {
         let moved = spareCodes
-        if isInput, update == UnsafePointer(self.update) {
-            measured = granules(of: count).map { granule in
-                BlockQuantizer.requantizeMeasuring(
-                    baseCodes: parts.codes + granule.lowerBound / 2,
-                    absmax: parts.scales + granule.lowerBound / result.blocksize, update: update + granule.lowerBound,
-                    count: granule.count, blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
-                    firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: moved + granule.lowerBound / 2)
-            }
+        if isMeasured, isInput, update == UnsafePointer(self.update) {
+            measured = moveMeasuring(update, result, rounding, into: moved)
         } else {
-            BlockQuantizer.requantize(
+            let areFinite = BlockQuantizer.requantize(
                 baseCodes: parts.codes, absmax: parts.scales, update: update, count: count,
                 blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
                 firstIndex: UInt64(range.lowerBound), into: moved)
-            measured = nil
+            measured = areFinite && !isMeasured ? [] : nil
         }
         parts.codes = moved
         encoding = .blockQuantized(result)
         isDecoded = false
+    }
+
+    private func moveMeasuring(
+        _ update: UnsafePointer<Float>, _ result: BlockQuantization, _ rounding: RoundingRule,
+        into codes: UnsafeMutablePointer<UInt8>
+    ) -> [ErrorSums] {
+        granules(of: count).map { granule in
+            BlockQuantizer.requantizeMeasuring(
+                baseCodes: parts.codes + granule.lowerBound / 2,
+                absmax: parts.scales + granule.lowerBound / result.blocksize, update: update + granule.lowerBound,
+                count: granule.count, blocksize: result.blocksize, quantType: result.quantType, rounding: rounding,
+                firstIndex: UInt64(range.lowerBound + granule.lowerBound), into: codes + granule.lowerBound / 2)
+        }
     }
 
     /// Memory for new codes that holds neither the input's nor the current ones.

@@ -40,7 +40,10 @@ final class Chunk {
     var isDecoded = false
     /// Where operations leave decoded results.
     let working: UnsafeMutablePointer<Float>
-    /// The error sums of each granule, where the last operation has added them up on the way; see `errorSums(of:)`.
+    /// Whether error sums are wanted of finite codes, too.
+    var isMeasured = true
+    /// The error sums of each granule, where the last operation has added them up on the way; none where they are not wanted. See
+    /// `errorSums(of:)`.
     var measured: [ErrorSums]?
     /// Scales before they are double-quantized.
     let exactScales: UnsafeMutablePointer<Float>

@@ -28,7 +28,8 @@ struct Emit: TensorOperation {
         let sums = isUntouched ? [] : chunk.errorSums(of: elements.count)
         try refuseNonFinite(sums, in: chunk)
         chunk.emissions.append(
-            Emission(output: output, tensor: tensor, sums: sums, changedCodes: chunk.changedCodes))
+            Emission(
+                output: output, tensor: tensor, sums: sums, changedCodes: chunk.isMeasured ? chunk.changedCodes : nil))
     }
 
     private func write(_ elements: Range<Int>, of chunk: Chunk, to writer: any CheckpointWriter) throws {

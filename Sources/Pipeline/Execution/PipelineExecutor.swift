@@ -148,10 +148,12 @@ public struct PipelineExecutor: Sendable {
                     branches[branch]?.abandon()
                     outcomes.settle(branch, .failure(error))
                 }))
+        let wantsFigures = options.wantsFigures || pass.plans.contains(where: \.needsFigures)
         runOnThreads(pass.resources.threads) { [pass, progress] _ in
             let worker = TensorWorker(
                 reader: reader, branches: branches, programs: pass.programs,
-                chunkCapacity: pass.resources.chunkCapacity, copyCapacity: pass.resources.copyCapacity)
+                chunkCapacity: pass.resources.chunkCapacity, copyCapacity: pass.resources.copyCapacity,
+                wantsFigures: wantsFigures)
             worker.run(scheduler) { done in
                 progress(Progress(done: done, total: pass.resources.bytesRead))
             }

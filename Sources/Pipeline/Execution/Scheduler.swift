@@ -149,7 +149,7 @@ final class Scheduler: @unchecked Sendable {
             if programs[running[index].tensor].isLargeCopy { copiesInHand += 1 }
             return .work(
                 TensorWork(
-                    tensor: running[index].tensor, phase: phase, facts: running[index].run.members.map(\.facts),
+                    tensor: running[index].tensor, phase: phase, facts: running[index].run.facts,
                     job: job, branches: branches, held: running[index].run.held))
         }
         return nil

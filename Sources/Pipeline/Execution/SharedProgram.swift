@@ -117,6 +117,6 @@ final class SharedProgram: Sendable {
     /// The number of jobs of a phase.
     func jobCount(_ phase: Phase) -> Int { cutter.jobCount(phase.cut) }
 
-    /// The elements of a job of a phase.
-    func elements(_ phase: Phase, job: Int) -> Range<Int> { cutter.elements(phase.cut, job: job) }
+    /// The elements of a job of a phase: for a sample several stretches.
+    func stretches(_ phase: Phase, job: Int) -> [Range<Int>] { cutter.stretches(phase.cut, job: job) }
 }

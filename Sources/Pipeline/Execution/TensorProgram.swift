@@ -37,7 +37,7 @@ struct TensorProgram: Sendable {
     enum Cut: Hashable, Sendable {
         /// Into large pieces that nothing looks at.
         case copy
-        /// Into stretches at the start of some granules.
+        /// Stretches at the start of some granules, which are few enough for one job.
         case sample
         /// Into chunks.
         case chunks
@@ -88,27 +88,29 @@ struct TensorProgram: Sendable {
     /// The number of jobs of a cut.
     func jobCount(_ cut: Cut) -> Int {
         switch cut {
-        case .sample: min(sampledPlaces, granuleCount)
+        case .sample: min(1, elementCount)
         case .copy, .chunks: TensorProgram.pieces(elementCount, of: chunkElements)
         }
     }
 
     private var sampledPlaces: Int {
         let places = TensorProgram.samplePlaces
-        return min(max(granuleCount / TensorProgram.granulesAPlace, places.lowerBound), places.upperBound)
+        let wanted = min(max(granuleCount / TensorProgram.granulesAPlace, places.lowerBound), places.upperBound)
+        return min(wanted, granuleCount)
     }
 
     private var granuleCount: Int { TensorProgram.pieces(elementCount, of: granule) }
 
     private static func pieces(_ total: Int, of size: Int) -> Int { (total + size - 1) / size }
 
-    /// The elements of a job of a cut.
-    func elements(_ cut: Cut, job: Int) -> Range<Int> {
-        let total = elementCount
+    /// The elements of a job of a cut: for a sample several stretches.
+    func stretches(_ cut: Cut, job: Int) -> [Range<Int>] {
         guard cut == .sample else {
-            return job * chunkElements..<min((job + 1) * chunkElements, total)
+            return [job * chunkElements..<min((job + 1) * chunkElements, elementCount)]
         }
-        let index = job * granuleCount / jobCount(cut)
-        return index * granule..<min(index * granule + TensorProgram.sampleElements, total)
+        return (0..<sampledPlaces).map { place in
+            let start = place * granuleCount / sampledPlaces * granule
+            return start..<min(start + TensorProgram.sampleElements, elementCount)
+        }
     }
 }

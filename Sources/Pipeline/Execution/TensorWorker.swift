@@ -13,12 +13,16 @@ final class TensorWorker {
     private let chunk: Chunk
     private let clock = WorkClock()
     private let copyBuffer: UnsafeMutableRawBufferPointer
+    private let wantsFigures: Bool
 
-    /// - Parameter reader: The input that the branches have in common.
+    /// - Parameters:
+    ///   - reader: The input that the branches have in common.
+    ///   - wantsFigures: Whether anybody looks at the figures of what is written.
     init(
         reader: any CheckpointReader, branches: [Int: Branch], programs: [SharedProgram], chunkCapacity: Int,
-        copyCapacity: Int
+        copyCapacity: Int, wantsFigures: Bool
     ) {
+        self.wantsFigures = wantsFigures
         self.reader = reader
         self.branches = branches
         self.programs = programs
@@ -82,13 +86,25 @@ final class TensorWorker {
     }
 
     private func work(_ work: TensorWork, on program: SharedProgram) throws -> JobResult {
-        let range = program.elements(work.phase, job: work.job)
-        guard work.phase.cut != .copy else { return try copy(range, of: program, for: work) }
+        var result = JobResult()
+        for range in program.stretches(work.phase, job: work.job) {
+            if work.phase.cut == .copy {
+                try copy(range, of: program, for: work, into: &result)
+            } else {
+                try convert(range, of: program, for: work, into: &result)
+            }
+        }
+        return result
+    }
+
+    /// Takes elements through a phase of all branches.
+    private func convert(
+        _ range: Range<Int>, of program: SharedProgram, for work: TensorWork, into result: inout JobResult
+    ) throws {
         let (reader, tensor) = try source(of: program)
         try chunk.load(
             range, ofTensor: tensor, from: reader, granule: program.granule, held: work.held,
             pass: work.phase.cut == .sample ? .sample : work.phase.isFirstPass ? .first : .later)
-        var result = JobResult()
         for step in work.phase.steps {
             let member = program.members[step.member]
             guard work.branches.contains(member.branch), let writers = branches[member.branch]?.writers else {
@@ -104,9 +120,8 @@ final class TensorWorker {
         }
         if work.phase.isLast {
             let stored = range.clamped(to: 0..<program.input.elementCount)
-            result.bytesRead = program.input.encoding.byteRanges(of: stored).reduce(0) { $0 + $1.bytes.count }
+            result.bytesRead += program.input.encoding.byteRanges(of: stored).reduce(0) { $0 + $1.bytes.count }
         }
-        return result
     }
 
     /// Takes the loaded chunk through a phase of one branch.
@@ -114,11 +129,13 @@ final class TensorWorker {
         _ phase: TensorProgram.Phase, of program: TensorProgram, facts: [OperationFacts]
     ) throws -> MemberResult {
         guard case .prepare(let preparation, let operation) = phase else {
+            chunk.isMeasured = wantsFigures
             for (operation, facts) in zip(program.operations, facts) {
                 try operation.apply(to: chunk, facts: facts)
             }
             return MemberResult(emissions: chunk.emissions)
         }
+        chunk.isMeasured = true
         for earlier in 0..<operation where !(program.operations[earlier] is Emit) {
             try program.operations[earlier].apply(to: chunk, facts: facts[earlier])
         }
@@ -138,9 +155,10 @@ final class TensorWorker {
     }
 
     /// Moves bytes that nothing changes.
-    private func copy(_ elements: Range<Int>, of program: SharedProgram, for work: TensorWork) throws -> JobResult {
+    private func copy(
+        _ elements: Range<Int>, of program: SharedProgram, for work: TensorWork, into result: inout JobResult
+    ) throws {
         let (reader, tensor) = try source(of: program)
-        var result = JobResult()
         for (part, range) in program.input.encoding.byteRanges(of: elements) {
             let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
             try clock.during(.reading) {
@@ -162,6 +180,5 @@ final class TensorWorker {
             }
             result.bytesRead += range.count
         }
-        return result
     }
 }

@@ -16,7 +16,7 @@ struct RunOptions: ParsableArguments {
     @Flag(help: "Add the SHA-256 of whole input files to their fingerprints.")
     var hash = false
 
-    @Flag(help: "Print no progress and no report.")
+    @Flag(help: "Print no progress and no report; without another report, its figures are not even made.")
     var quiet = false
 
     @Flag(help: "Print the report (or the plan) as JSON.")
@@ -88,6 +88,7 @@ struct RunOptions: ParsableArguments {
         options.threads = streaming.threads
         options.memory = try streaming.memoryBytes()
         options.hashFiles = hash
+        options.wantsFigures = json || !quiet
         return options
     }
 }
