@@ -101,6 +101,7 @@ def measure_processes(arguments, directory: Path, add) -> None:
     add("qconv diff, 135 M weights", table(rows, theirs="the other") + "\n\n" + check_table(checks))
     add("Whole process: two threads beside one", table(conversions.two_threads_beside_one([
         ("quantize bf16 to bitsandbytes NF4", quantize), ("merge-in-4bit, rank 16", merge),
+        ("merge-in-4bit, rank 16, with a report", conversions.reported(merge)),
         ("merge-in-4bit, rank 16, as PEFT", merge_as_peft)]), "two", "one"))
     container = directory / "small-base.nf4"
     if not container.exists():
@@ -117,7 +118,8 @@ def measure_processes(arguments, directory: Path, add) -> None:
     add("Whole process, 1 billion weights: two threads beside one", table(conversions.two_threads_beside_one([
         ("quantize bf16 to bitsandbytes NF4, stochastic", conversions.quantize_spec(
             large, "large-nf4-stochastic", rounding="stochastic")),
-        ("merge-in-4bit, rank 16", conversions.merge_spec(large_nf4, large_adapter, "large-merged-two")),
+        ("merge-in-4bit, rank 16, with a report", conversions.reported(
+            conversions.merge_spec(large_nf4, large_adapter, "large-merged-two"))),
         ("merge-in-4bit, rank 16, as PEFT", conversions.merge_spec(
             large_nf4, large_adapter, "large-merged-as-peft", rounding="nearest", scales="fresh"))]), "two", "one"))
     add("Whole process, 1 billion weights, beside cp of the input", table(

@@ -39,6 +39,13 @@ class Conversions:
             "input": str(model), "steps": [{"op": "quantize"} | options],
             "output": {"path": str(self.directory / output), "format": "bitsandbytes"}})
 
+    def reported(self, spec: str) -> str:
+        """The same conversion with a report of its error figures."""
+        document = json.loads(Path(spec).read_text())
+        name = f"{Path(spec).stem}-reported"
+        document["output"]["path"] = str(self.directory / name)
+        return self.spec(name, document | {"report": {"json": str(self.directory / f"{name}-figures.json")}})
+
     def merge_spec(self, model: Path, adapter: Path, output: str, **options) -> str:
         return self.spec(output, {
             "input": str(model),
@@ -58,10 +65,11 @@ class Conversions:
 
     def beside_copy(self, name: str, spec: str, model: Path, target: float | None = None) -> list[Row]:
         rows = []
-        for synced in (False, True):
+        for spec, synced, suffix in [
+            (spec, False, " / cp"), (self.reported(spec), False, ", with a report / cp"), (spec, True, " / cp and sync")]:
             ours, copy = paired(lambda: self.pipeline(spec), lambda: self.copy(model, synced), self.runs)
             rows.append(Row(
-                f"{name} / cp{' and sync' if synced else ''}", [u.seconds for u in ours], [u.seconds for u in copy],
+                name + suffix, [u.seconds for u in ours], [u.seconds for u in copy],
                 None if synced else target, at_most=True,
                 notes=f"peak {size_text(max(u.peak_bytes for u in ours))}, CPU {time_text(median(cpu(u) for u in ours))}"))
         return rows
@@ -182,7 +190,8 @@ class Conversions:
             "input": str(base), "steps": [{"op": "attach-adapter", "path": "{adapter}"}, step],
             "output": {"path": str(output / "{name}"), "format": "bitsandbytes"},
             "batch": {"adapters": [str(runs / "*")]}})
-        one = self.merge_spec(base, adapter, f"batch-{name}-one", **options)
+        # A batch makes figures, too.
+        one = self.reported(self.merge_spec(base, adapter, f"batch-{name}-one", **options))
 
         def run_batch() -> Usage:
             shutil.rmtree(output, ignore_errors=True)
