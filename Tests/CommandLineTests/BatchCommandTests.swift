@@ -55,6 +55,15 @@ import Testing
         #expect(try String(contentsOf: workspace["all.html"], encoding: .utf8).contains("checkpoint-150"))
     }
 
+    /// The run that goes on with a quiet one tells what that has found.
+    @Test func aQuietBatchHasFigures() throws {
+        #expect(try batch("--quiet").status == 0)
+        let next = try JSONValue(parsing: Data(batch("--json").output.utf8))
+        for adapter in try #require(next["adapters"]?.array) {
+            #expect(try #require(adapter["outputs"]?.array?.first?["update_kept"]?.double) > 0.5)
+        }
+    }
+
     @Test func nothingStartsWhenOneCannotWork() throws {
         try workspace.write("no adapter", to: "runs/notes/README")
         let refused = try batch()

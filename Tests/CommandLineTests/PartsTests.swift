@@ -48,6 +48,26 @@ import Testing
         #expect(!workspace.exists(".parts.qconv-parts"))
     }
 
+    /// Parts keep figures although nobody has asked for them yet.
+    @Test func quietPartsHaveFigures() throws {
+        func spec(_ name: String) throws -> String {
+            try workspace.write(
+                """
+                {"input": "\(TinyLlama.base4Bit)", "steps": [\(TinyLlama.attach(200)), {"op": "merge-in-4bit"}],
+                 "output": {"path": "\(name)", "max_shard_size": "300KB"}}
+                """, to: "\(name)-spec.json")
+            return workspace.path("\(name)-spec.json")
+        }
+        let whole = try qconv("pipeline", spec("whole"), "--json")
+        for part in ["1/2", "2/2"] { try qconv("pipeline", spec("parts"), "--part", part, "--quiet") }
+        let parts = try qconv("batch", "finish", spec("parts"), "--json")
+        let summaries = try [whole, parts].map { run in
+            try #require(JSONValue(parsing: Data(run.output.utf8))["outputs"]?.array?.first?["summary"])
+        }
+        #expect(summaries[0] == summaries[1])
+        #expect(try #require(summaries[0]["update_kept"]?["overall"]?.double) > 0.5)
+    }
+
     @Test func moreItemsThanShardsAndOnePartAlone() throws {
         let merge = #"{"op": "merge-in-4bit"}"#
         try qconv("pipeline", modelSpec("whole", merge: merge), "--quiet")

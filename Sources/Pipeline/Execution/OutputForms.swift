@@ -1,6 +1,7 @@
 import Checkpoints
 import Synchronization
 import Tensors
+import Workers
 
 /// What outputs of one input have in common, whatever their tensors' data: where everything lies in their files, their side
 /// files, and what their patches lead from. Each is made once, for all branches of a pass that need the same.
@@ -34,14 +35,18 @@ final class OutputForms: Sendable {
         return try forms.withLock { forms in
             if let known = forms.first(where: { $0.key == key }) { return known.form }
             let input = plan.model.input
-            let form = Form(
-                sideFiles: output.spec.isSingleFile && output.format != .nf4
-                    ? [] : try input.sideFiles(config: plan.configuration(of: output)),
-                files: output.format == .nf4
-                    ? nil
-                    : try CheckpointFiles(
-                        tensors: output.tensors, metadata: input.reader.metadata,
-                        maximumShardSize: output.spec.maximumShardSize))
+            // Made beside the files' layout, which takes longer.
+            let sideFiles = BackgroundTask {
+                output.spec.isSingleFile && output.format != .nf4
+                    ? [] : try input.sideFiles(config: plan.configuration(of: output))
+            }
+            let files =
+                output.format == .nf4
+                ? nil
+                : try CheckpointFiles(
+                    tensors: output.tensors, metadata: input.reader.metadata,
+                    maximumShardSize: output.spec.maximumShardSize)
+            let form = Form(sideFiles: try sideFiles.finish(), files: files)
             forms.append((key, form))
             return form
         }

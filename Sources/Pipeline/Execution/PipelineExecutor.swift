@@ -107,7 +107,7 @@ public struct PipelineExecutor: Sendable {
 
     /// Makes the branches of all plans, by index, but of those whose outputs cannot be started.
     private func open(_ outcomes: BranchOutcomes) -> [Int: Branch] {
-        let known = Mutex<[FilePath: InputFingerprint]>([:])
+        let known = KnownFingerprints()
         let forms = OutputForms()
         let branches = mapOnThreads(pass.plans.count, threads: PipelineExecutor.syncThreads) {
             [pass, options, isCancelled, announce] index -> Branch? in
@@ -116,12 +116,19 @@ public struct PipelineExecutor: Sendable {
                 guard !isCancelled() else { throw Interrupted() }
                 let plan = pass.plans[index]
                 announcement = announce.map { announce in BackgroundTask { try announce(index) } }
-                let inputs = try known.withLock {
-                    try plan.fingerprints(wholeFiles: options.hashFiles, known: &$0)
+                let inputs = BackgroundTask {
+                    try known.fingerprints(of: plan, wholeFiles: options.hashFiles)
                 }
                 let writers = try plan.makeWriters(
-                    inputs: inputs, sharing: forms, holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count)
-                return Branch(plan: plan, inputs: inputs, writers: writers, announcement: announcement)
+                    inputs: inputs.finish, sharing: forms,
+                    holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count)
+                do {
+                    return Branch(
+                        plan: plan, inputs: try inputs.finish(), writers: writers, announcement: announcement)
+                } catch {
+                    for writer in writers { writer.abandon() }
+                    throw error
+                }
             } catch {
                 announcement?.waitForEnd()
                 outcomes.settle(index, .failure(error))

@@ -7,11 +7,11 @@ extension PipelinePlan {
     /// Makes the writers of all outputs; nothing is left behind when one cannot be made.
     ///
     /// - Parameters:
-    ///   - inputs: The fingerprints of the files that are read, which containers hold.
+    ///   - inputs: Answers the fingerprints of the files that are read, which containers hold.
     ///   - forms: Of the pass.
     ///   - memoryLimit: Bytes that may wait in the memory of each writer, if it is one that lets bytes wait.
     func makeWriters(
-        inputs: [InputFingerprint], sharing forms: OutputForms, holding memoryLimit: Int
+        inputs: () throws -> [InputFingerprint], sharing forms: OutputForms, holding memoryLimit: Int
     ) throws -> [any CheckpointWriter] {
         var writers: [any CheckpointWriter] = []
         do {
@@ -26,7 +26,8 @@ extension PipelinePlan {
     }
 
     private func makeWriter(
-        for output: PlannedOutput, inputs: [InputFingerprint], sharing forms: OutputForms, holding memoryLimit: Int
+        for output: PlannedOutput, inputs: () throws -> [InputFingerprint], sharing forms: OutputForms,
+        holding memoryLimit: Int
     ) throws -> any CheckpointWriter {
         let form = try forms.form(of: output, in: self)
         if let files = form.files {
@@ -45,7 +46,7 @@ extension PipelinePlan {
             adapters: adapters.map { $0.adapter.containerForm(name: $0.pathInSpec, weight: $0.weight) },
             compression: output.spec.compression ?? .zlib, memoryLimit: memoryLimit, force: replacesOutputs)
         do {
-            writer.setProvenance(provenance(inputs))
+            writer.setProvenance(provenance(try inputs()))
             for (index, attached) in adapters.enumerated() {
                 try attached.adapter.forEachTensor { tensor, bytes in
                     try writer.writeAdapter(bytes, adapter: index, tensor: tensor, at: 0)
@@ -73,20 +74,5 @@ extension PipelinePlan {
                 }),
             "spec": spec.normalized,
         ]
-    }
-
-    /// What identifies the files that are read.
-    ///
-    /// - Parameters:
-    ///   - wholeFiles: Whether to add the SHA-256 of all their bytes.
-    ///   - known: Fingerprints made before, by path; those made here are added.
-    func fingerprints(wholeFiles: Bool, known: inout [FilePath: InputFingerprint]) throws -> [InputFingerprint] {
-        let files = model.input.reader.files + model.adapters.flatMap(\.adapter.files)
-        return try files.filter { $0.extension != "json" }.map { file in
-            if let fingerprint = known[file] { return fingerprint }
-            let fingerprint = try Fingerprint.make(file, wholeFile: wholeFiles)
-            known[file] = fingerprint
-            return fingerprint
-        }
     }
 }

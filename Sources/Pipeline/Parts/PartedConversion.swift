@@ -17,6 +17,9 @@ public struct PartedConversion: Sendable {
     /// - Throws: ``PlanError`` when it has no shards to share, and the errors of ``PipelinePlan``.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
         plan = try PipelinePlan(opening: spec, options: options)
+        var options = options
+        // They are kept in the records of the parts, and whoever puts these together may want them.
+        options.wantsFigures = true
         self.options = options
         guard plan.model.outputs.count == 1, let output = plan.model.outputs.first else {
             throw PlanError(
@@ -66,8 +69,7 @@ public struct PartedConversion: Sendable {
         // What an earlier run has left says nothing about this one.
         try StagedFile.remove(recordPath(part))
         let shards = part.share(of: assembly.byteCounts)
-        var known: [FilePath: InputFingerprint] = [:]
-        let inputs = try plan.fingerprints(wholeFiles: options.hashFiles, known: &known)
+        let inputs = try KnownFingerprints().fingerprints(of: plan, wholeFiles: options.hashFiles)
         var figures: [Int: TensorFigures] = [:]
         if !shards.isEmpty {
             let writer = try SafetensorsCheckpointWriter(
@@ -102,8 +104,7 @@ public struct PartedConversion: Sendable {
     /// - Throws: ``PartsError`` naming what is missing or does not fit.
     public func finish(count: Int? = nil) throws -> ConversionReport {
         let count = try count ?? countFound()
-        var known: [FilePath: InputFingerprint] = [:]
-        let inputs = try plan.fingerprints(wholeFiles: options.hashFiles, known: &known)
+        let inputs = try KnownFingerprints().fingerprints(of: plan, wholeFiles: options.hashFiles)
         var paths: [FilePath] = []
         var figures: [Int: TensorFigures] = [:]
         let parts = (1...count).map { Part(number: $0, count: count) }

@@ -107,8 +107,8 @@ public struct PipelineOptions: Sendable {
     public var memory = 256 << 20
     /// Add the SHA-256 of whole input files to their fingerprints.
     public var hashFiles = false
-    /// Whether the report is of interest. If not, and if no report or gate of the spec wants them, error figures of 4-bit outputs
-    /// are not made, which takes a sixth off a merge's time. The bytes written and what is refused are the same.
+    /// Whether the report of a pipeline is of interest. If not, and if no report or gate of the spec wants them, error figures of
+    /// 4-bit outputs are not made, which takes a sixth off a merge's time. The bytes written and what is refused are the same.
     public var wantsFigures = true
 
     public init() {}

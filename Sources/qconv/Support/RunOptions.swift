@@ -25,7 +25,8 @@ struct RunOptions: ParsableArguments {
     /// Plans and runs a conversion, with progress on standard error and the report on standard output.
     func run(_ spec: PipelineSpec) throws {
         Interruption.listen()
-        let options = try options()
+        var options = try options()
+        options.wantsFigures = json || !quiet
         let plan = try PipelinePlan(spec: spec, options: options)
         if self.plan {
             return try StandardOutput.write(
@@ -88,7 +89,6 @@ struct RunOptions: ParsableArguments {
         options.threads = streaming.threads
         options.memory = try streaming.memoryBytes()
         options.hashFiles = hash
-        options.wantsFigures = json || !quiet
         return options
     }
 }
