@@ -88,7 +88,8 @@ public struct LowRankUpdate: Sendable {
         let blockCount = panelCount(rank: rank, columns: columns)
         return [Float](unsafeUninitializedCapacity: blocks * blockCount) { panels, initializedCount in
             initializedCount = blocks * blockCount
-            panels.initialize(repeating: 0)
+            // Without free columns everything is given below.
+            if columns % panelColumns != 0 { panels.initialize(repeating: 0) }
             for row in 0..<blocks * rank {
                 let (block, k) = row.quotientAndRemainder(dividingBy: rank)
                 for start in stride(from: 0, to: columns, by: panelColumns) {

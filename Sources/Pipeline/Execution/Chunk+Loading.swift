@@ -31,12 +31,12 @@ extension Chunk {
         self.held = pass == .sample || stored.count < count ? nil : held
         if pass == .first { self.held?.forgetScales(of: range) }
         baseParts = inputMemory
-        for (part, bytes) in input.encoding.byteRanges(of: stored) {
-            if part == .values, stored.count == count, let place = held?.bytes(bytes).baseAddress {
-                baseParts.dense = place
-                if pass == .later { continue }
-            }
-            try clock.during(.reading) {
+        try clock.during(.reading) {
+            for (part, bytes) in input.encoding.byteRanges(of: stored) {
+                if part == .values, stored.count == count, let place = held?.bytes(bytes).baseAddress {
+                    baseParts.dense = place
+                    if pass == .later { continue }
+                }
                 try reader.read(
                     part, ofTensor: index, at: bytes.lowerBound,
                     into: UnsafeMutableRawBufferPointer(
