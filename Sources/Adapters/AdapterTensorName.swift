@@ -1,3 +1,5 @@
+import Tensors
+
 /// What a tensor of an adapter's file is, by its name.
 enum AdapterTensorName: Hashable {
     /// A tensor of a module's low-rank update: `base_model.model.<module>.lora_A.weight` and the like.
@@ -20,11 +22,14 @@ enum AdapterTensorName: Hashable {
             self = .unsupported(feature: "not a name that PEFT gives (base_model.model.<module>.lora_A.weight)")
             return
         }
+        for role in FactorRole.allCases {
+            guard let module = AdapterTensorName.module(of: name, before: role.suffix) else { continue }
+            self = .factor(module: module, role)
+            return
+        }
         let path = name.dropFirst(AdapterTensorName.prefix.count)
-        if let role = FactorRole.allCases.first(where: { path.hasSuffix($0.suffix) }) {
-            self = .factor(module: String(path.dropLast(role.suffix.count)), role)
-        } else if path.hasSuffix(AdapterTensorName.rowsSuffix) {
-            self = .rows(module: String(path.dropLast(AdapterTensorName.rowsSuffix.count)))
+        if let module = AdapterTensorName.module(of: name, before: AdapterTensorName.rowsSuffix) {
+            self = .rows(module: module)
         } else if let feature = AdapterTensorName.feature(of: path) {
             self = .unsupported(feature: feature)
         } else {
@@ -37,6 +42,13 @@ enum AdapterTensorName: Hashable {
                 self = .whole(tensor: name)
             }
         }
+    }
+
+    /// What stands between the prefix, which the name has, and a suffix; `nil` if that is not how it ends.
+    private static func module(of name: String, before suffix: String) -> String? {
+        let length = name.utf8.count - prefix.utf8.count - suffix.utf8.count
+        guard length >= 0, name.endsWithBytes(suffix) else { return nil }
+        return String(name.utf8.dropFirst(prefix.utf8.count).prefix(length))
     }
 
     /// The name of a module's tensor in the file.

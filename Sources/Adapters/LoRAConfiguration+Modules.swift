@@ -1,4 +1,5 @@
 import SystemPackage
+import Tensors
 
 /// A configuration with its patterns compiled: what it says of one module.
 ///
@@ -26,7 +27,7 @@ package struct ModuleRules {
         func compile(_ key: String, _ selection: ModuleSelection?) throws(AdapterError) -> CompiledSelection? {
             switch selection {
             case nil: nil
-            case .names(let names): .names(names)
+            case .names(let names): .names(names, suffixes: names.map { "." + $0 })
             // PEFT's word for every linear layer but the output head, resolved when the adapter was made.
             case .expression("all-linear"): nil
             case .expression(let pattern):
@@ -49,7 +50,8 @@ package struct ModuleRules {
         targets = try compile("target_modules", configuration.targetModules)
         exclusions = try compile("exclude_modules", configuration.excludeModules)
         var layers: [ModulePattern] = []
-        if configuration.layersPattern.isEmpty {
+        // Nobody asks for a layer otherwise, and compiling takes longer than reading the configuration.
+        if configuration.layersPattern.isEmpty, configuration.layersToTransform != nil {
             layers.append(try compile("layers_pattern", "") { _ in try ModulePattern(layerIndexAfter: nil) })
         }
         for pattern in configuration.layersPattern {
@@ -138,18 +140,19 @@ public enum ModuleObjection: Hashable, Sendable {
 }
 
 private enum CompiledSelection {
-    case names([String])
+    /// Paths of modules, or their ends, which follow a dot.
+    case names([String], suffixes: [String])
     case expression(ModulePattern)
 
     func contains(_ module: String) -> Bool {
         switch self {
-        case .names(let names): names.contains { module == $0 || module.hasSuffix("." + $0) }
+        case .names(let names, let suffixes): suffixes.contains(where: module.endsWithBytes) || names.contains(module)
         case .expression(let pattern): pattern.matches(module)
         }
     }
 
     /// Whether the module's whole path stands in a list.
     func names(_ module: String) -> Bool {
-        if case .names(let names) = self { names.contains(module) } else { false }
+        if case .names(let names, _) = self { names.contains(module) } else { false }
     }
 }
