@@ -159,10 +159,7 @@ final class Scheduler: @unchecked Sendable {
         guard nextTensor < programs.count, running.count + opening - largeCopies < openLimit,
             !programs[nextTensor].isLargeCopy
         else { return nil }
-        defer {
-            nextTensor += 1
-            openLargeCopies()
-        }
+        defer { nextTensor += 1 }
         opening += 1
         return .open(tensor: nextTensor, branches: branches)
     }
