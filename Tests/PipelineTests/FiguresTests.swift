@@ -81,8 +81,9 @@ import Testing
         let spec = try PipelineSpec(text: text.utf8, file: path("spec.json"))
         var options = PipelineOptions()
         options.force = true
-        options.wantsFigures = wantsFigures
-        return try PipelineExecutor(plan: PipelinePlan(spec: spec, options: options), options: options).run()
+        return try PipelineExecutor(
+            plan: PipelinePlan(spec: spec, options: options), options: options, wantsFigures: wantsFigures
+        ).run()
     }
 
     private var output: Data {

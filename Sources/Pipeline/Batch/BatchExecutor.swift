@@ -34,9 +34,6 @@ public struct BatchExecutor: Sendable {
         onEvent: @escaping @Sendable (Event) -> Void = { _ in }
     ) {
         self.plan = plan
-        var options = options
-        // They are kept in the records, and whoever goes on with the batch may want them.
-        options.wantsFigures = true
         self.options = options
         self.isCancelled = isCancelled
         self.onEvent = onEvent

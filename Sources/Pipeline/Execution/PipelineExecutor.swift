@@ -12,6 +12,7 @@ public struct PipelineExecutor: Sendable {
     private let isCancelled: @Sendable () -> Bool
     private let announce: (@Sendable (Int) throws -> Void)?
     private let progress: @Sendable (Progress) -> Void
+    private var wantsFigures = true
 
     /// Threads that start and complete outputs. They wait for the disk while files are synced: several wait together.
     package static let syncThreads = 8
@@ -43,11 +44,16 @@ public struct PipelineExecutor: Sendable {
     }
 
     /// An executor of one plan.
+    ///
+    /// - Parameter wantsFigures: Whether the report is of interest. If not, and if no report or gate of the spec wants them, error
+    ///   figures of 4-bit outputs are not made, which saves time. The bytes written and what is refused are the same.
     public init(
-        plan: PipelinePlan, options: PipelineOptions, isCancelled: @escaping @Sendable () -> Bool = { false },
+        plan: PipelinePlan, options: PipelineOptions, wantsFigures: Bool = true,
+        isCancelled: @escaping @Sendable () -> Bool = { false },
         progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) {
         self.init(pass: PassPlan(plan), options: options, isCancelled: isCancelled, progress: progress)
+        self.wantsFigures = wantsFigures || plan.needsFigures
     }
 
     /// Runs the first plan of the pass, which is the only one: converts, puts the outputs in place unless a gate of the spec
@@ -112,6 +118,7 @@ public struct PipelineExecutor: Sendable {
         let branches = mapOnThreads(pass.plans.count, threads: PipelineExecutor.syncThreads) {
             [pass, options, isCancelled, announce] index -> Branch? in
             var announcement: BackgroundTask<Void>?
+            var writers: [any CheckpointWriter] = []
             do {
                 guard !isCancelled() else { throw Interrupted() }
                 let plan = pass.plans[index]
@@ -119,17 +126,13 @@ public struct PipelineExecutor: Sendable {
                 let inputs = BackgroundTask {
                     try known.fingerprints(of: plan, wholeFiles: options.hashFiles)
                 }
-                let writers = try plan.makeWriters(
+                writers = try plan.makeWriters(
                     inputs: inputs.finish, sharing: forms,
                     holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count)
-                do {
-                    return Branch(
-                        plan: plan, inputs: try inputs.finish(), writers: writers, announcement: announcement)
-                } catch {
-                    for writer in writers { writer.abandon() }
-                    throw error
-                }
+                return Branch(
+                    plan: plan, inputs: try inputs.finish(), writers: writers, announcement: announcement)
             } catch {
+                for writer in writers { writer.abandon() }
                 announcement?.waitForEnd()
                 outcomes.settle(index, .failure(error))
                 return nil
@@ -155,8 +158,7 @@ public struct PipelineExecutor: Sendable {
                     branches[branch]?.abandon()
                     outcomes.settle(branch, .failure(error))
                 }))
-        let wantsFigures = options.wantsFigures || pass.plans.contains(where: \.needsFigures)
-        runOnThreads(pass.resources.threads) { [pass, progress] _ in
+        runOnThreads(pass.resources.threads) { [pass, progress, wantsFigures] _ in
             let worker = TensorWorker(
                 reader: reader, branches: branches, programs: pass.programs,
                 chunkCapacity: pass.resources.chunkCapacity, copyCapacity: pass.resources.copyCapacity,

@@ -144,9 +144,9 @@ final class Scheduler: @unchecked Sendable {
     }
 
     private func claimWork(where isWanted: (SharedProgram) -> Bool) -> Job? {
-        for index in running.indices where isWanted(programs[running[index].tensor]) {
+        for index in running.indices where isWanted(running[index].run.program) {
             guard let phase = running[index].run.phase, let job = running[index].run.claimJob() else { continue }
-            if programs[running[index].tensor].isLargeCopy { copiesInHand += 1 }
+            if running[index].run.program.isLargeCopy { copiesInHand += 1 }
             return .work(
                 TensorWork(
                     tensor: running[index].tensor, phase: phase, facts: running[index].run.facts,
@@ -173,7 +173,7 @@ final class Scheduler: @unchecked Sendable {
         }
     }
 
-    private var largeCopies: Int { running.count { programs[$0.tensor].isLargeCopy } }
+    private var largeCopies: Int { running.count(where: \.run.program.isLargeCopy) }
 
     /// A tensor's facts are loaded, but for branches that failed.
     ///

@@ -6,8 +6,6 @@ struct TensorRun: Sendable {
     let program: SharedProgram
     /// What is known of the tensor in each branch, by member of the program.
     private(set) var members: [MemberRun]
-    /// What the operations of each member know in this phase.
-    private(set) var facts: [[OperationFacts]]
     /// Where the input is kept between passes, if it is.
     let held: HeldInput?
     private var phaseIndex = 0
@@ -21,7 +19,6 @@ struct TensorRun: Sendable {
     init(program: SharedProgram, facts: [[OperationFacts]], held: HeldInput? = nil) {
         self.program = program
         self.held = held
-        self.facts = facts
         members = zip(program.members, facts).map { MemberRun(program: $0.program, facts: $1) }
         skipEmptyPhases()
     }
@@ -29,6 +26,9 @@ struct TensorRun: Sendable {
     var phase: SharedProgram.Phase? {
         phaseIndex < program.phases.count ? program.phases[phaseIndex] : nil
     }
+
+    /// What the operations of each member know in this phase.
+    var facts: [[OperationFacts]] { members.map(\.facts) }
 
     var isFinished: Bool { phase == nil }
 
@@ -53,7 +53,6 @@ struct TensorRun: Sendable {
 
     private mutating func endPhase() {
         for step in phase?.steps ?? [] { members[step.member].end(step.phase) }
-        facts = members.map(\.facts)
         phaseIndex += 1
         nextJob = 0
         finishedJobs = 0

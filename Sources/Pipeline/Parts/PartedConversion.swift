@@ -17,9 +17,6 @@ public struct PartedConversion: Sendable {
     /// - Throws: ``PlanError`` when it has no shards to share, and the errors of ``PipelinePlan``.
     public init(spec: PipelineSpec, options: PipelineOptions) throws {
         plan = try PipelinePlan(opening: spec, options: options)
-        var options = options
-        // They are kept in the records of the parts, and whoever puts these together may want them.
-        options.wantsFigures = true
         self.options = options
         guard plan.model.outputs.count == 1, let output = plan.model.outputs.first else {
             throw PlanError(

@@ -9,8 +9,7 @@ public struct PipelinePlan: Sendable {
     public let spec: PipelineSpec
     public let model: PlannedModel
     public let resources: ResourcePlan
-    let programs: [TensorProgram]
-    /// The same, as those of the only plan of a pass.
+    /// What happens to each tensor, as in a pass of this plan alone.
     let ownPrograms: [SharedProgram]
     /// Whether existing outputs are replaced.
     let replacesOutputs: Bool
@@ -58,10 +57,14 @@ public struct PipelinePlan: Sendable {
         }
         self.spec = spec
         self.model = model
-        self.programs = programs
         ownPrograms = SharedProgram.programs(of: [programs])
         replacesOutputs = options.force
         resources = try ResourcePlan(models: [model], programs: ownPrograms, options: options)
+    }
+
+    /// What happens to each tensor, by index.
+    var programs: [TensorProgram] {
+        ownPrograms.flatMap(\.members).sorted { $0.tensor < $1.tensor }.map(\.program)
     }
 
     /// Whether something in the spec looks at error figures.
@@ -107,9 +110,6 @@ public struct PipelineOptions: Sendable {
     public var memory = 256 << 20
     /// Add the SHA-256 of whole input files to their fingerprints.
     public var hashFiles = false
-    /// Whether the report of a pipeline is of interest. If not, and if no report or gate of the spec wants them, error figures of
-    /// 4-bit outputs are not made, which takes a sixth off a merge's time. The bytes written and what is refused are the same.
-    public var wantsFigures = true
 
     public init() {}
 }

@@ -25,8 +25,7 @@ struct RunOptions: ParsableArguments {
     /// Plans and runs a conversion, with progress on standard error and the report on standard output.
     func run(_ spec: PipelineSpec) throws {
         Interruption.listen()
-        var options = try options()
-        options.wantsFigures = json || !quiet
+        let options = try options()
         let plan = try PipelinePlan(spec: spec, options: options)
         if self.plan {
             return try StandardOutput.write(
@@ -35,7 +34,8 @@ struct RunOptions: ParsableArguments {
         let progress = ProgressLine(isEnabled: !quiet)
         defer { progress.clear() }
         let executor = PipelineExecutor(
-            plan: plan, options: options, isCancelled: { Interruption.isRequested }, progress: progress.show)
+            plan: plan, options: options, wantsFigures: json || !quiet, isCancelled: { Interruption.isRequested },
+            progress: progress.show)
         let report = try executor.run()
         progress.clear()
         try plan.writeReports(report)
