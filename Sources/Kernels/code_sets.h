@@ -100,18 +100,28 @@ INLINE void store_code_set(uint8_t *destination, code_set codes, int vectors) {
     }
 }
 
-// Stores the codes, one higher where an element moves and its sign is 0, one lower where it moves and the sign is -1.
-INLINE void store_moved_set(
-    uint8_t *destination, const uint8_t *source, code_set codes, code_set signs, const vint *moves, int vectors
+// Stores the codes, one higher where the excess is above 0 and the sign is 0, one lower where it is and the sign is -1. Or returns
+// false and stores nothing: if a lane of `doubtful` is set, or an excess is between -1 and 1.
+INLINE bool store_moved_set(
+    uint8_t *destination, const uint8_t *source, code_set codes, code_set signs, const vfloat *excess, vint doubtful, int vectors
 ) {
     (void)source;
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i is_doubtful = (__m256i)doubtful;
     for (int v = 0; v < vectors; v += PACKED_VECTORS) {
         const int i = v / PACKED_VECTORS;
-        const __m256i moving = pack_lanes(moves + v, packed_from(v, vectors));
+        const int count = packed_from(v, vectors);
+        // What is beyond an int32 becomes INT32_MIN: no excess of an element that is not doubtful is so large.
+        vint whole[PACKED_VECTORS];
+        for (int j = 0; j < count; j++) whole[j] = (vint)_mm256_cvttps_epi32((__m256)excess[v + j]);
+        const __m256i packed = pack_lanes(whole, count);
+        is_doubtful = _mm256_or_si256(is_doubtful, _mm256_cmpeq_epi8(packed, zero));
         const __m256i step = _mm256_or_si256(signs.bytes[i], _mm256_set1_epi8(1));
-        codes.bytes[i] = _mm256_add_epi8(codes.bytes[i], _mm256_and_si256(step, moving));
+        codes.bytes[i] = _mm256_add_epi8(codes.bytes[i], _mm256_and_si256(step, _mm256_cmpgt_epi8(packed, zero)));
     }
+    if (__builtin_expect(_mm256_movemask_epi8(is_doubtful) != 0, false)) return false;
     store_code_set(destination, codes, vectors);
+    return true;
 }
 
 // Searching by a grid as 16 lanes do: every value falls into one of 31 cells of 1/16, whose only bound decides.
@@ -216,16 +226,22 @@ INLINE void look_up_set(const set_table *table, code_set codes, int vectors, vfl
     for (int v = 0; v < vectors; v++) result[v] = look_up(*table, codes.codes[v]);
 }
 
-// Stores the codes, one higher where an element moves and its sign is 0, one lower where it moves and the sign is -1.
-INLINE void store_moved_set(
-    uint8_t *destination, const uint8_t *source, code_set codes, code_set signs, const vint *moves, int vectors
+// Stores the codes, one higher where the excess is above 0 and the sign is 0, one lower where it is and the sign is -1. Or returns
+// false and stores nothing: if a lane of `doubtful` is set, or an excess is between -1 and 1.
+INLINE bool store_moved_set(
+    uint8_t *destination, const uint8_t *source, code_set codes, code_set signs, const vfloat *excess, vint doubtful, int vectors
 ) {
     (void)codes;
+    vfloat closest = broadcast(1.0f);
+    for (int v = 0; v < vectors; v++) closest = smaller_magnitude(closest, excess[v]);
+    doubtful |= (vint)(closest < 1.0f);
+    if (__builtin_expect(bits_of_mask(doubtful) != 0, false)) return false;
     for (int v = 0; v < vectors; v++) {
         const int i = v * QCONV_LANES / 2;
-        const uint32_t moving = bits_of_mask(moves[v]), pointing_down = bits_of_mask(signs.codes[v]);
+        const uint32_t moving = bits_of_mask((vint)(excess[v] > 0.0f)), pointing_down = bits_of_mask(signs.codes[v]);
         shift_codes(destination + i, source + i, moving & ~pointing_down, moving & pointing_down);
     }
+    return true;
 }
 
 INLINE void store_code_set(uint8_t *destination, code_set codes, int vectors) {

@@ -70,41 +70,66 @@ typedef struct {
 #define FOR_TILE_ROWS(i) _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++)
 #define FOR_TILE_VECTORS(v) _Pragma("clang loop unroll(full)") for (int v = 0; v < TILE_VECTORS; v++)
 
-// `rows` rows and TILE_COLUMNS columns from `column` on, of which those in first_column ..< end_column are written.
-INLINE void low_rank_tile(
-    const low_rank_product *product, size_t row, int rows, size_t column, size_t first_column, size_t end_column,
-    float *destination
+// The sums of a tile: `left` is where the first of `rows` rows starts, `right` where the first of its columns does.
+INLINE void low_rank_sums(
+    const float *left, const float *right, size_t rank, int rows, vfloat sums[TILE_ROWS][TILE_VECTORS]
 ) {
-    const size_t rank = product->rank, columns = product->columns;
-    const float *left[TILE_ROWS];
-    FOR_TILE_ROWS(i) left[i] = product->left + (row + (size_t)i) * rank;
-    const size_t panel = column / QCONV_PANEL_COLUMNS;
-    const float *right = product->panels + panel * QCONV_PANEL_COLUMNS * rank + column % QCONV_PANEL_COLUMNS;
-    vfloat sums[TILE_ROWS][TILE_VECTORS];
     FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) sums[i][v] = (vfloat){0};
 #pragma clang loop unroll_count(2)
     for (size_t k = 0; k < rank; k++) {
         vfloat factors[TILE_VECTORS];
         FOR_TILE_VECTORS(v) factors[v] = load(right + k * QCONV_PANEL_COLUMNS + v * QCONV_LANES);
         FOR_TILE_ROWS(i) {
-            const vfloat factor = broadcast(left[i][k]);
+            const vfloat factor = broadcast(left[(size_t)i * rank + k]);
             FOR_TILE_VECTORS(v) sums[i][v] = multiply_add(factor, factors[v], sums[i][v]);
         }
     }
-    const float scaling = product->scaling;
-    FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) sums[i][v] *= scaling;
-    if (end_column - first_column == TILE_COLUMNS) {
-        const bool accumulate = product->accumulate;
+}
+
+// Tiles one below the other, all of whose columns are written, or added to what is there.
+INLINE void low_rank_whole_tiles(
+    const low_rank_product *product, const float *left, const float *right, int rows, size_t tiles, float *destination
+) {
+    const size_t rank = product->rank, columns = product->columns;
+    const bool accumulate = product->accumulate;
+    const vfloat scaling = broadcast(product->scaling);
+    for (; tiles > 0; tiles--) {
+        vfloat sums[TILE_ROWS][TILE_VECTORS];
+        low_rank_sums(left, right, rank, rows, sums);
+        // Multiplied one by one: Zen 3 takes twice the time for stores that follow each other.
         FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) {
             float *place = destination + (size_t)i * columns + v * QCONV_LANES;
-            store(place, accumulate ? load(place) + sums[i][v] : sums[i][v]);
+            const vfloat scaled = sums[i][v] * scaling;
+            store(place, accumulate ? load(place) + scaled : scaled);
         }
-        return;
+        left += (size_t)rows * rank;
+        destination += (size_t)rows * columns;
     }
+}
+
+// Functions of their own, which leave all registers to their loops.
+#define DEFINE_WHOLE_TILES(name, rows)                                                                                  \
+    static __attribute__((noinline)) void QCONV_NAME(name)(                                                             \
+        const low_rank_product *product, const float *left, const float *right, size_t tiles, float *destination        \
+    ) {                                                                                                                 \
+        low_rank_whole_tiles(product, left, right, rows, tiles, destination);                                           \
+    }
+DEFINE_WHOLE_TILES(low_rank_high_tiles, TILE_ROWS)
+DEFINE_WHOLE_TILES(low_rank_lower_tiles, TILE_ROWS - 1)
+#undef DEFINE_WHOLE_TILES
+
+// A tile of which the columns first_column ..< end_column are written, or added to what is there.
+INLINE void low_rank_tile(
+    const low_rank_product *product, const float *left, const float *right, int rows, size_t column,
+    size_t first_column, size_t end_column, float *destination
+) {
+    const vfloat scaling = broadcast(product->scaling);
+    vfloat sums[TILE_ROWS][TILE_VECTORS];
     float scaled[TILE_ROWS][TILE_COLUMNS];
-    FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) store(scaled[i] + v * QCONV_LANES, sums[i][v]);
+    low_rank_sums(left, right, product->rank, rows, sums);
+    FOR_TILE_ROWS(i) FOR_TILE_VECTORS(v) store(scaled[i] + v * QCONV_LANES, sums[i][v] * scaling);
     for (int i = 0; i < rows; i++) {
-        float *written = destination + (size_t)i * columns;
+        float *written = destination + (size_t)i * product->columns;
         for (size_t j = first_column; j < end_column; j++) {
             const float value = scaled[i][j - column];
             written[j - first_column] = product->accumulate ? written[j - first_column] + value : value;
@@ -118,24 +143,38 @@ static void QCONV_NAME(low_rank_tile_column)(
     const low_rank_product *product, size_t row, size_t end_row, size_t column, size_t first_column, size_t end_column,
     float *destination
 ) {
+    const size_t rank = product->rank, columns = product->columns;
+    const size_t panel = column / QCONV_PANEL_COLUMNS * QCONV_PANEL_COLUMNS, place = column - panel;
     // What these columns need of the next panel, which the processor does not foresee.
-    const size_t next_panel = column / QCONV_PANEL_COLUMNS + 1;
-    if (next_panel * QCONV_PANEL_COLUMNS < product->columns) {
-        const float *next = product->panels + next_panel * QCONV_PANEL_COLUMNS * product->rank;
-        for (size_t k = 0; k < product->rank; k++) {
+    if (panel + QCONV_PANEL_COLUMNS < columns) {
+        const float *next = product->panels + (panel + QCONV_PANEL_COLUMNS) * rank;
+        for (size_t k = 0; k < rank; k++) {
             for (size_t i = 0; i < TILE_COLUMNS; i += CACHE_LINE_FLOATS) {
-                __builtin_prefetch(next + k * QCONV_PANEL_COLUMNS + column % QCONV_PANEL_COLUMNS + i);
+                __builtin_prefetch(next + k * QCONV_PANEL_COLUMNS + place + i);
             }
         }
     }
-    size_t tiles = (end_row - row + TILE_ROWS - 1) / TILE_ROWS;
-    while (row < end_row) {
-        const size_t height = (end_row - row + tiles - 1) / tiles;
+    const float *left = product->left + row * rank, *right = product->panels + panel * rank + place;
+    const size_t rows = end_row - row;
+    size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, done = 0;
+    if (end_column - first_column == TILE_COLUMNS) {
+        // Of these heights all tiles are, but if there are few of them.
+        const size_t lower = tiles * TILE_ROWS - rows;
+        if (lower <= tiles) {
+            const size_t high = tiles - lower;
+            QCONV_NAME(low_rank_high_tiles)(product, left, right, high, destination);
+            done = high * TILE_ROWS;
+            QCONV_NAME(low_rank_lower_tiles)(product, left + done * rank, right, lower, destination + done * columns);
+            return;
+        }
+    }
+    for (; done < rows; tiles--) {
+        const size_t height = (rows - done + tiles - 1) / tiles;
+        const float *first = left + done * rank;
+        float *place = destination + done * columns;
         switch (height) {
 #define TILE_OF_HEIGHT(height)                                                                                          \
-    case height:                                                                                                        \
-        low_rank_tile(product, row, height, column, first_column, end_column, destination);                             \
-        break;
+    case height: low_rank_tile(product, first, right, height, column, first_column, end_column, place); break;
             TILE_OF_HEIGHT(1)
             TILE_OF_HEIGHT(2)
             TILE_OF_HEIGHT(3)
@@ -146,9 +185,7 @@ static void QCONV_NAME(low_rank_tile_column)(
 #endif
 #undef TILE_OF_HEIGHT
         }
-        row += height;
-        destination += height * product->columns;
-        tiles--;
+        done += height;
     }
 }
 

@@ -34,9 +34,12 @@ INLINE vint requantize_lanes(
 
 // MARK: Updates that point between two neighbouring levels
 
-// By the lower of two neighbouring ranks: the gap between their levels in units of 2^-32, and the longest update that is clearly
-// shorter. 15 stands for what is beyond the outermost levels, where every update ends at the level it started from: a gap so wide
-// that no random part of it is reached.
+// Lengths are in units of 2^-22, which is what an update must be away from the point that decides to be sure of it.
+#define UNITS 0x1p+22f
+
+// By the lower of two neighbouring ranks: 2^-32 of the gap between their levels, and the longest update that is clearly shorter
+// than the gap. 15 stands for what is beyond the outermost levels, where every update ends at the level it started from: a gap so
+// wide that no random part of it is reached.
 typedef struct {
     set_table gaps, limits;
     float gaps_by_rank[16], limits_by_rank[16];
@@ -45,11 +48,11 @@ typedef struct {
 } neighbours;
 
 INLINE void make_neighbours(neighbours *result, const rounder *rounder) {
-    result->gaps_by_rank[15] = 0x1p+8f;
-    result->limits_by_rank[15] = result->limit = 1;
+    result->gaps_by_rank[15] = 0x1p+8f * UNITS;
+    result->limits_by_rank[15] = result->limit = UNITS;
     for (int i = 0; i < 15; i++) {
-        const float limit = rounder->gaps_by_rank[i] * 0.99f;
-        result->gaps_by_rank[i] = rounder->gaps_by_rank[i] * 0x1p-32f;
+        const float limit = rounder->gaps_by_rank[i] * 0.99f * UNITS;
+        result->gaps_by_rank[i] = rounder->gaps_by_rank[i] * 0x1p-32f * UNITS;
         result->limits_by_rank[i] = limit;
         result->limit = limit < result->limit ? limit : result->limit;
     }
@@ -63,10 +66,13 @@ INLINE void make_neighbours(neighbours *result, const rounder *rounder) {
 // follow.
 enum { BASE_BASE, BASE_UPDATE, UPDATE_UPDATE, BASE_CHANGE, UPDATE_CHANGE, CHANGE_CHANGE, MERGE_MOMENTS };
 
+// Elements whose random bits are made together.
+enum { RANDOM_VECTORS = 8, RANDOM_STEP = RANDOM_VECTORS * QCONV_LANES };
+
 // What there is of each element of a run: random bits, made before they are needed, as each is a long chain of steps; and
 // the base value and the change that was made, added up afterwards, when all registers are free for sums.
 typedef struct {
-    uint32_t random[SUM_RUN];
+    uint32_t random[SUM_RUN + RANDOM_STEP];
     float base[SUM_RUN], change[SUM_RUN];
     // The lanes in which a scale or an update was no number, in this run or one before.
     vint not_finite;
@@ -140,6 +146,9 @@ typedef struct {
     uint8_t zero_code;
 } merger;
 
+// Whether updates keep their signs when they are divided by a scale, and divide easily.
+INLINE bool has_sign_of_updates(float absmax) { return absmax > 0 && divides_easily(absmax); }
+
 // For how many sets moving them at once is not tried after it failed, which it does time and again where updates are long.
 enum { RETRY_AFTER = 4 };
 
@@ -148,54 +157,55 @@ enum { RETRY_AFTER = 4 };
 // division.
 //
 // requantize_lanes rounds the quotient, the sum, the midpoint or the distance to the lower level and the probability; all of that
-// moves the point at which it decides otherwise by less than 2^-23, and so does what is rounded here. Updates within the sum of
-// both of the point are doubtful, and so are all that are not clearly shorter than the gap: than the narrowest one, or `by_lane`
-// than their own. A NaN moves nothing here as there.
+// moves the point at which it decides otherwise by less than 2^-23, and so does what is rounded here. Updates within a unit, the
+// sum of both, of the point are doubtful, and so are all that are not clearly shorter than the gap: than the narrowest one, or
+// `by_lane` than their own. A NaN moves nothing here as there.
 //
-// Moves `vectors` vectors; or false, with nothing done, if one element is doubtful.
+// Moves `vectors` vectors of a block with a scale that has_sign_of_updates; or false, with nothing done, if one element is
+// doubtful.
 INLINE bool move_to_neighbours(
     const merger *merger, const uint8_t *base_codes, const float *update, int vectors, bool by_lane, block_scale scale,
     rounding_rule rule, uint8_t *codes, merge_run *run, size_t place, bool measured
 ) {
-    const float doubt = 0x1p-22f;
-    vint moves[SET_VECTORS], is_long = {0};
-    vfloat steps[SET_VECTORS], gaps[SET_VECTORS], limits[SET_VECTORS];
-    vfloat longest = {0}, closest = broadcast(1.0f);
-    for (int v = 0; v < vectors; v++) steps[v] = load(update + v * QCONV_LANES) * scale.reciprocal;
-    const code_set bases = load_code_set(base_codes, vectors), signs = signs_of(steps, vectors);
+    vint is_long = {0};
+    vfloat updates[SET_VECTORS], gaps[SET_VECTORS], limits[SET_VECTORS], excess[SET_VECTORS], longest = {0};
+    const vfloat units = scale.reciprocal * UNITS;
+    for (int v = 0; v < vectors; v++) updates[v] = load(update + v * QCONV_LANES);
+    const code_set bases = load_code_set(base_codes, vectors), signs = signs_of(updates, vectors);
     const code_set lower = add_code_sets(bases, signs, vectors);
     look_up_set(&merger->neighbours.gaps, lower, vectors, gaps);
     if (by_lane) look_up_set(&merger->neighbours.limits, lower, vectors, limits);
+    // Read again rather than kept: there are not so many registers.
+    const float *again = update;
+    __asm__("" : "+r"(again));
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) {
-        vfloat reached = steps[v];
+        const vfloat step = load(again + v * QCONV_LANES) * units;
+        vfloat reached = step;
         if (rule == STOCHASTIC) {
             // Rounding goes up where the random number is less than the distance to the lower level: an update must be longer
             // than that part of the gap if it points up, and than the rest of the gap if it points down. With the random number
             // less 1/2 both are one condition: |step - random * gap| > gap / 2.
             const vuint random = load_bits(run->random + place + v * QCONV_LANES);
             const vfloat part = __builtin_convertvector((vint)(random ^ 0x80000000), vfloat);
-            reached = add_product_loosely(-part, gaps[v], steps[v]);
+            reached = add_product_loosely(-part, gaps[v], step);
         }
-        const vfloat excess = add_product_loosely(gaps[v], broadcast(-0x1p+31f), magnitude(reached));
-        moves[v] = (vint)(excess > 0.0f);
-        closest = smaller_magnitude(closest, excess);
-        longest = larger_magnitude(longest, steps[v]);
-        if (by_lane) is_long |= (vint)(magnitude(steps[v]) > limits[v]);
+        excess[v] = add_product_loosely(gaps[v], broadcast(-0x1p+31f), magnitude(reached));
+        longest = larger_magnitude(longest, step);
+        if (by_lane) is_long |= (vint)(magnitude(step) > limits[v]);
     }
     // Not the other way around: the longest of some that NaN is among may be NaN.
     if (!by_lane) is_long = ~(vint)(longest <= merger->neighbours.limit);
-    if (__builtin_expect(bits_of_mask(is_long | (vint)(closest <= doubt)) != 0, false)) return false;
-    store_moved_set(codes, base_codes, bases, signs, moves, vectors);
+    if (!store_moved_set(codes, base_codes, bases, signs, excess, is_long, vectors)) return false;
     if (!measured) return true;
     vfloat levels[SET_VECTORS];
     look_up_set(&merger->levels_by_set, bases, vectors, levels);
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) {
         const size_t element = place + (size_t)(v * QCONV_LANES);
-        const vfloat gap = (vfloat)((vint)gaps[v] | ((vint)steps[v] & INT32_MIN)) * (scale.absmax * 0x1p+32f);
+        const vfloat gap = (vfloat)((vint)gaps[v] | ((vint)load(again + v * QCONV_LANES) & INT32_MIN)) * (scale.absmax * (0x1p+32f / UNITS));
         store(run->base + element, levels[v] * scale.absmax);
-        store(run->change + element, (vfloat)((vint)gap & moves[v]));
+        store(run->change + element, (vfloat)((vint)gap & (vint)(excess[v] > 0.0f)));
     }
     return true;
 }
@@ -207,7 +217,7 @@ INLINE void merge_group(
 ) {
     run->not_finite |= not_finite(scale.absmax);
     for (int v = 0; v < GROUP_VECTORS; v++) run->not_finite |= not_finite(load(update + v * QCONV_LANES));
-    if (is_plain && scale.divides_easily
+    if (is_plain && has_sign_of_updates(scale.absmax[0])
         && move_to_neighbours(
             merger, base_codes, update, GROUP_VECTORS, true, scale, rule, codes, run, place, measured)) {
         return;
@@ -287,7 +297,7 @@ INLINE size_t move_sets(
     const float *absmax = call->absmax + i / call->blocksize;
     size_t block_end = i - i % call->blocksize + call->blocksize;
     while (i + set <= end) {
-        if (!divides_easily(*absmax)) return i;
+        if (!has_sign_of_updates(*absmax)) return i;
         const block_scale scale = scale_of(*absmax++);
         for (const size_t stop = smaller(block_end, end); i + set <= stop; i += set) {
             if (!move_to_neighbours(
@@ -322,14 +332,21 @@ DEFINE_MOVE_SETS(move_sets_at_random, STOCHASTIC)
 static __attribute__((noinline)) void QCONV_NAME(fill_random)(
     uint64_t tensor_key, uint64_t index, size_t count, uint32_t *random
 ) {
-    // The smallest block: the upper half of the index changes only where one starts.
-    enum { STEP = 32, STEP_VECTORS = STEP / QCONV_LANES };
-    uint64_t key = segment_key(tensor_key, index);
-    for (size_t i = 0; i < count; i += STEP) {
-        vuint bits[STEP_VECTORS];
-        if ((uint32_t)(index + i) == 0) key = segment_key(tensor_key, index + i);
-        random_bits(key, (uint32_t)(index + i), STEP_VECTORS, bits);
-        for (int v = 0; v < STEP_VECTORS; v++) memcpy(random + i + v * QCONV_LANES, &bits[v], sizeof(bits[v]));
+    for (size_t i = 0; i < count;) {
+        const uint64_t key = segment_key(tensor_key, index + i);
+        const uint64_t left = UINT64_C(0x100000000) - (uint32_t)(index + i);
+        const size_t stop = left < count - i ? i + (size_t)left : count;
+        // The last step may go beyond.
+        for (; i < stop; i += RANDOM_STEP) {
+            vuint bits[RANDOM_VECTORS];
+            start_random_bits(key, (uint32_t)(index + i), RANDOM_VECTORS, bits);
+            for (int v = 0; v < RANDOM_VECTORS; v++) {
+                // Finished one by one, as stores had better not follow each other.
+                const vuint finished = finish_random_bits(bits[v]);
+                memcpy(random + i + v * QCONV_LANES, &finished, sizeof(finished));
+            }
+        }
+        i = stop;
     }
 }
 

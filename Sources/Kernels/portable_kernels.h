@@ -297,9 +297,8 @@ INLINE vuint lane_numbers(int first) {
     return lanes;
 }
 
-// 32 random bits for each element of `vectors` vectors, a function of the key and the lower 32 bits of the element's index. Only
-// the upper 24 are good. One step of all vectors after the other: each step has to wait for the one before.
-INLINE void random_bits(uint64_t key, uint32_t index, int vectors, vuint *x) {
+// Random bits but for the last step.
+INLINE void start_random_bits(uint64_t key, uint32_t index, int vectors, vuint *x) {
 #define QCONV_STEP(step) for (int v = 0; v < vectors; v++) step;
     const vuint start = broadcast_bits(index + (uint32_t)key);
     const uint32_t upper = (uint32_t)(key >> 32);
@@ -311,8 +310,16 @@ INLINE void random_bits(uint64_t key, uint32_t index, int vectors, vuint *x) {
     QCONV_STEP(x[v] *= 0xAC4C1B51u)
     QCONV_STEP(x[v] ^= x[v] >> 15)
     QCONV_STEP(x[v] *= 0x31848BABu)
-    QCONV_STEP(x[v] ^= x[v] >> 14)
 #undef QCONV_STEP
+}
+
+INLINE vuint finish_random_bits(vuint x) { return x ^ (x >> 14); }
+
+// 32 random bits for each element of `vectors` vectors, a function of the key and the lower 32 bits of the element's index. Only
+// the upper 24 are good. One step of all vectors after the other: each step has to wait for the one before.
+INLINE void random_bits(uint64_t key, uint32_t index, int vectors, vuint *x) {
+    start_random_bits(key, index, vectors, x);
+    for (int v = 0; v < vectors; v++) x[v] = finish_random_bits(x[v]);
 }
 
 // The upper 24 of random bits as a fraction in [0, 1).
