@@ -156,17 +156,15 @@ static void QCONV_NAME(low_rank_tile_column)(
     }
     const float *left = product->left + row * rank, *right = product->panels + panel * rank + place;
     const size_t rows = end_row - row;
+    const bool is_whole = end_column - first_column == TILE_COLUMNS;
     size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, done = 0;
-    if (end_column - first_column == TILE_COLUMNS) {
-        // Of these heights all tiles are, but if there are few of them.
-        const size_t lower = tiles * TILE_ROWS - rows;
-        if (lower <= tiles) {
-            const size_t high = tiles - lower;
-            QCONV_NAME(low_rank_high_tiles)(product, left, right, high, destination);
-            done = high * TILE_ROWS;
-            QCONV_NAME(low_rank_lower_tiles)(product, left + done * rank, right, lower, destination + done * columns);
-            return;
-        }
+    // If there are not very few rows, all tiles are as high as can be or one row lower.
+    const size_t lower = tiles * TILE_ROWS - rows;
+    if (is_whole && lower <= tiles) {
+        done = (tiles - lower) * TILE_ROWS;
+        QCONV_NAME(low_rank_high_tiles)(product, left, right, tiles - lower, destination);
+        QCONV_NAME(low_rank_lower_tiles)(product, left + done * rank, right, lower, destination + done * columns);
+        return;
     }
     for (; done < rows; tiles--) {
         const size_t height = (rows - done + tiles - 1) / tiles;
@@ -174,7 +172,10 @@ static void QCONV_NAME(low_rank_tile_column)(
         float *place = destination + done * columns;
         switch (height) {
 #define TILE_OF_HEIGHT(height)                                                                                          \
-    case height: low_rank_tile(product, first, right, height, column, first_column, end_column, place); break;
+    case height:                                                                                                        \
+        if (is_whole) low_rank_whole_tiles(product, first, right, height, 1, place);                                    \
+        else low_rank_tile(product, first, right, height, column, first_column, end_column, place);                     \
+        break;
             TILE_OF_HEIGHT(1)
             TILE_OF_HEIGHT(2)
             TILE_OF_HEIGHT(3)
