@@ -193,7 +193,9 @@ final class Scheduler: @unchecked Sendable {
     }
 
     /// A job is done, but for branches that failed.
-    func finished(_ work: TensorWork, result: JobResult) {
+    ///
+    /// - Returns: Bytes of input consumed so far.
+    func finished(_ work: TensorWork, result: JobResult) -> Int {
         locked {
             bytesRead += result.bytesRead
             if programs[work.tensor].isLargeCopy { copiesInHand -= 1 }
@@ -201,6 +203,7 @@ final class Scheduler: @unchecked Sendable {
                 running[index].run.finish(job: work.job, with: result)
             }
             jobEnded(for: work.branches, result.failures)
+            return bytesRead
         }
     }
 
@@ -213,9 +216,6 @@ final class Scheduler: @unchecked Sendable {
     func failure(of branch: Int) -> (any Error)? {
         locked { failures[branch] ?? failure }
     }
-
-    /// Bytes of input consumed so far.
-    var progress: Int { locked { bytesRead } }
 
     private func fail(_ error: any Error) {
         if failure == nil { failure = error }

@@ -19,6 +19,7 @@ struct TensorRun: Sendable {
     init(program: SharedProgram, facts: [[OperationFacts]], held: HeldInput? = nil) {
         self.program = program
         self.held = held
+        self.facts = facts
         members = zip(program.members, facts).map { MemberRun(program: $0.program, facts: $1) }
         skipEmptyPhases()
     }
@@ -28,7 +29,7 @@ struct TensorRun: Sendable {
     }
 
     /// What the operations of each member know in this phase.
-    var facts: [[OperationFacts]] { members.map(\.facts) }
+    private(set) var facts: [[OperationFacts]]
 
     var isFinished: Bool { phase == nil }
 
@@ -53,6 +54,7 @@ struct TensorRun: Sendable {
 
     private mutating func endPhase() {
         for step in phase?.steps ?? [] { members[step.member].end(step.phase) }
+        facts = members.map(\.facts)
         phaseIndex += 1
         nextJob = 0
         finishedJobs = 0

@@ -51,8 +51,8 @@ final class TensorWorker {
                         tensor: tensor, for: branches, facts: opened.facts, failures: opened.failures)
                 case .work(let work):
                     let result = try self.work(work, on: programs[work.tensor])
-                    scheduler.finished(work, result: result)
-                    if result.bytesRead > 0 { onProgress(scheduler.progress) }
+                    let progress = scheduler.finished(work, result: result)
+                    if result.bytesRead > 0 { onProgress(progress) }
                 }
             } catch {
                 scheduler.failed(error)
