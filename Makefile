@@ -7,12 +7,13 @@ DESTDIR ?=
 UNAME := $(shell uname -s)
 # On Linux all libraries go into the binary, which then runs on any Linux with such a processor and starts in half the time; or at
 # least Swift's, where others are not at hand. lld does not warn of what Foundation calls of name services, which qconv never asks.
+# Looked up when it is needed, as `dependencies` may have installed zlib by then.
 STATIC_LIBRARIES := libc.a libm.a libstdc++.a libz.a
-FOUND := $(filter /%,$(foreach library,$(STATIC_LIBRARIES),$(shell cc -print-file-name=$(library) 2>/dev/null)))
+FOUND = $(filter /%,$(foreach library,$(STATIC_LIBRARIES),$(shell cc -print-file-name=$(library) 2>/dev/null)))
 ALL_STATIC := -Xswiftc -static-executable -Xswiftc -use-ld=lld
-LINKING := $(if $(filter $(words $(STATIC_LIBRARIES)),$(words $(FOUND))),$(ALL_STATIC),--static-swift-stdlib)
-STATIC := $(if $(filter Linux,$(UNAME)),$(LINKING))
-BUILD := $(SWIFT) build -c release $(STATIC) --product qconv
+LINKING = $(if $(filter $(words $(STATIC_LIBRARIES)),$(words $(FOUND))),$(ALL_STATIC),--static-swift-stdlib)
+STATIC = $(if $(filter Linux,$(UNAME)),$(LINKING))
+BUILD = $(SWIFT) build -c release $(STATIC) --product qconv
 BINARY = $(shell $(BUILD) --show-bin-path)/qconv
 
 .PHONY: quickstart build test format lint schema install clean dependencies
