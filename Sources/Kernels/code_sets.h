@@ -103,7 +103,8 @@ INLINE void store_code_set(uint8_t *destination, code_set codes, int vectors) {
 // Stores the codes, one higher where the excess is above 0 and the sign is 0, one lower where it is and the sign is -1. Or returns
 // false and stores nothing: if a lane of `doubtful` is set, or an excess is between -1 and 1.
 INLINE bool store_moved_set(
-    uint8_t *destination, const uint8_t *source, code_set codes, code_set signs, const vfloat *excess, vint doubtful, int vectors
+    uint8_t *destination, const uint8_t *source, code_set codes, code_set signs, const vfloat *excess, vint doubtful,
+    int vectors
 ) {
     (void)source;
     const __m256i zero = _mm256_setzero_si256();
@@ -229,7 +230,8 @@ INLINE void look_up_set(const set_table *table, code_set codes, int vectors, vfl
 // Stores the codes, one higher where the excess is above 0 and the sign is 0, one lower where it is and the sign is -1. Or returns
 // false and stores nothing: if a lane of `doubtful` is set, or an excess is between -1 and 1.
 INLINE bool store_moved_set(
-    uint8_t *destination, const uint8_t *source, code_set codes, code_set signs, const vfloat *excess, vint doubtful, int vectors
+    uint8_t *destination, const uint8_t *source, code_set codes, code_set signs, const vfloat *excess, vint doubtful,
+    int vectors
 ) {
     (void)codes;
     vfloat closest = broadcast(1.0f);

@@ -203,7 +203,8 @@ INLINE bool move_to_neighbours(
 #pragma clang loop unroll(full)
     for (int v = 0; v < vectors; v++) {
         const size_t element = place + (size_t)(v * QCONV_LANES);
-        const vfloat gap = (vfloat)((vint)gaps[v] | ((vint)load(again + v * QCONV_LANES) & INT32_MIN)) * (scale.absmax * (0x1p+32f / UNITS));
+        const vint sign = (vint)load(again + v * QCONV_LANES) & INT32_MIN;
+        const vfloat gap = (vfloat)((vint)gaps[v] | sign) * (scale.absmax * (0x1p+32f / UNITS));
         store(run->base + element, levels[v] * scale.absmax);
         store(run->change + element, (vfloat)((vint)gap & (vint)(excess[v] > 0.0f)));
     }

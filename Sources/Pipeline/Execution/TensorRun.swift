@@ -19,7 +19,6 @@ struct TensorRun: Sendable {
     init(program: SharedProgram, facts: [[OperationFacts]], held: HeldInput? = nil) {
         self.program = program
         self.held = held
-        self.facts = facts
         members = zip(program.members, facts).map { MemberRun(program: $0.program, facts: $1) }
         skipEmptyPhases()
     }
@@ -29,7 +28,7 @@ struct TensorRun: Sendable {
     }
 
     /// What the operations of each member know in this phase.
-    private(set) var facts: [[OperationFacts]]
+    var facts: [[OperationFacts]] { members.map(\.facts) }
 
     var isFinished: Bool { phase == nil }
 
@@ -54,7 +53,6 @@ struct TensorRun: Sendable {
 
     private mutating func endPhase() {
         for step in phase?.steps ?? [] { members[step.member].end(step.phase) }
-        facts = members.map(\.facts)
         phaseIndex += 1
         nextJob = 0
         finishedJobs = 0
