@@ -56,7 +56,7 @@ let package = Package(
             ]),
         .target(name: "Reports", dependencies: ["Tensors", "Quantization", "LosslessJSON", "Kernels"]),
         // Plain threads for what streams tensors.
-        .target(name: "Workers"),
+        .target(name: "Workers", dependencies: ["CSystemCalls"]),
         .target(
             name: "Comparison",
             dependencies: [
@@ -101,6 +101,7 @@ let package = Package(
                 "Checkpoints", "Tensors", "TestSupport",
                 .product(name: "SystemPackage", package: "swift-system"),
             ], path: "Tests/SampleModels"),
+        .testTarget(name: "WorkersTests", dependencies: ["Workers"]),
         .testTarget(
             name: "TensorsTests",
             dependencies: [

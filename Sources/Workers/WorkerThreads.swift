@@ -1,3 +1,5 @@
+import CSystemCalls
+
 #if canImport(Darwin)
 import Darwin
 #elseif canImport(Musl)
@@ -29,10 +31,10 @@ struct WorkerThread: @unchecked Sendable {
         let start = Unmanaged.passRetained(ThreadStart(index: index, body: body))
         #if canImport(Darwin)
         var thread: pthread_t?
-        let status = pthread_create(&thread, nil, threadEntry, start.toOpaque())
+        let status = thread_create_elsewhere(&thread, runThread, start.toOpaque())
         #else
         var created = pthread_t()
-        let status = pthread_create(&created, nil, threadEntry, start.toOpaque())
+        let status = thread_create_elsewhere(&created, runThread, start.toOpaque())
         let thread: pthread_t? = created
         #endif
         guard status == 0, let thread else {
@@ -56,17 +58,8 @@ private final class ThreadStart: Sendable {
     }
 }
 
-#if canImport(Darwin)
-private func threadEntry(_ argument: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
-    runThread(argument)
-}
-#else
-private func threadEntry(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
-    argument.flatMap(runThread)
-}
-#endif
-
-private func runThread(_ argument: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+private func runThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    guard let argument else { return nil }
     let start = Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue()
     start.body(start.index)
     return nil
