@@ -36,6 +36,15 @@ package struct JSONReader {
         return nextKind
     }
 
+    /// Consumes these bytes if they are next, whatever they are.
+    package mutating func skip(_ literal: StaticString) -> Bool {
+        let count = literal.utf8CodeUnitCount
+        guard count <= bytes.count - position else { return false }
+        for index in 0..<count where bytes[position + index] != literal.utf8Start[index] { return false }
+        position += count
+        return true
+    }
+
     /// Reads any value as a tree.
     package mutating func readValue() throws(JSONParseError) -> JSONValue {
         try parseValue()
@@ -262,25 +271,34 @@ package struct JSONReader {
         position += 1
         let start = position
         // Most strings have no escapes: find the end, copy once; what is not plain ASCII is validated.
-        var bits: UInt8 = 0
-        while position < bytes.count {
-            let byte = bytes[position]
-            if byte == UInt8(ascii: "\"") {
-                let text = bytes.withUnsafeBufferPointer { bytes in
-                    let range = UnsafeBufferPointer(rebasing: bytes[start..<position])
-                    return bits < 0x80
-                        ? String(decoding: range, as: UTF8.self) : String(validating: range, as: UTF8.self)
-                }
-                guard let text else { throw error(.invalidUTF8, at: start) }
-                position += 1
-                return text
+        let isASCII = skipPlainBytes()
+        guard position < bytes.count else { throw error(.unexpectedEnd) }
+        switch bytes[position] {
+        case UInt8(ascii: "\""):
+            let text = bytes.withUnsafeBufferPointer { bytes in
+                let range = UnsafeBufferPointer(rebasing: bytes[start..<position])
+                return isASCII ? String(decoding: range, as: UTF8.self) : String(validating: range, as: UTF8.self)
             }
-            bits |= byte
-            if byte == UInt8(ascii: "\\") { return try parseEscapedString(from: start) }
-            guard byte >= 0x20 else { throw error(.controlCharacter) }
+            guard let text else { throw error(.invalidUTF8, at: start) }
             position += 1
+            return text
+        case UInt8(ascii: "\\"): return try parseEscapedString(from: start)
+        default: throw error(.controlCharacter)
         }
-        throw error(.unexpectedEnd)
+    }
+
+    /// Goes to the end of a string, or to what does not stand for itself. Answers whether all before it is ASCII.
+    private mutating func skipPlainBytes() -> Bool {
+        bytes.withUnsafeBufferPointer { bytes in
+            var bits: UInt8 = 0
+            while position < bytes.count, case let byte = bytes[position], byte >= 0x20, byte != UInt8(ascii: "\""),
+                byte != UInt8(ascii: "\\")
+            {
+                bits |= byte
+                position += 1
+            }
+            return bits < 0x80
+        }
     }
 
     private mutating func parseEscapedString(from start: Int) throws(JSONParseError) -> String {

@@ -81,10 +81,12 @@ extension JSONValue {
     package static func write(string value: String, escapingNonASCII ascii: Bool, to out: inout [UInt8]) {
         out.append(UInt8(ascii: "\""))
         defer { out.append(UInt8(ascii: "\"")) }
-        guard !value.utf8.allSatisfy(isPlain) else {
-            out += value.utf8
-            return
+        let wasPlain = value.utf8.withContiguousStorageIfAvailable { bytes in
+            guard bytes.allSatisfy(isPlain) else { return false }
+            out += bytes
+            return true
         }
+        if wasPlain == true { return }
         for scalar in value.unicodeScalars {
             switch scalar {
             case "\"": out += "\\\"".utf8
@@ -105,13 +107,16 @@ extension JSONValue {
     /// Writes an integer.
     package static func write(integer value: Int, to out: inout [UInt8]) {
         if value < 0 { out.append(UInt8(ascii: "-")) }
-        let start = out.count
-        var rest = value.magnitude
-        repeat {
-            out.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
-        } while rest > 0
-        out[start...].reverse()
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
+            var start = digits.count
+            var rest = value.magnitude
+            repeat {
+                start -= 1
+                digits.initializeElement(at: start, to: UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+                rest /= 10
+            } while rest > 0
+            out += digits[start...]
+        }
     }
 
     /// Writes a list of integers.

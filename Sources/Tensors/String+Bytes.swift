@@ -19,7 +19,11 @@ extension String {
     }
 
     /// Whether the UTF-8 bytes of this string end with those of another.
-    package func endsWithBytes(_ suffix: String) -> Bool { hasBytes(suffix, endingAt: utf8.count) }
+    package func endsWithBytes(_ suffix: String) -> Bool {
+        // Most do not even have the last byte.
+        guard let last = suffix.utf8.last else { return true }
+        return utf8.last == last && hasBytes(suffix, endingAt: utf8.count)
+    }
 
     /// Whether the first `end` UTF-8 bytes of this string end with those of another.
     package func hasBytes(_ part: String, endingAt end: Int) -> Bool {

@@ -2,6 +2,7 @@ import Checkpoints
 import LosslessJSON
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct BitsAndBytesTests {
@@ -88,6 +89,33 @@ import Testing
             #"{"quant_type": "nf4", "blocksize": 64, "dtype": "torch.float16", "shape": [2, 3], "new": {"a": 1}}"#
         let state = try QuantState(parsing: Array(text.utf8))
         #expect(state == QuantState(quantType: .nf4, blocksize: 64, dtype: .f16, shape: [2, 3], nested: nil))
+    }
+
+    /// What is laid out as bitsandbytes does is read in a shorter way, which finds the same as the other.
+    @Test func whiteSpaceOfAQuantStateChangesNothing() throws {
+        let texts = [
+            #"{"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [57, 15], "nested_blocksize": 256, "nested_dtype": "float32", "nested_offset": 0.03125}"#,
+            #"{"quant_type": "fp4", "blocksize": 128, "dtype": "float16", "shape": []}"#,
+        ]
+        let alphabet = Array("{}[]\":, 0123456789-.eE".utf8)
+        var random = SeededGenerator(seed: 12)
+        var states: Set<QuantState> = []
+        for round in 0..<20000 {
+            var text = Array(texts[round % 2].utf8)
+            for _ in 0..<Int.random(in: 0...2, using: &random) {
+                let place = Int.random(in: 0..<text.count, using: &random)
+                switch Int.random(in: 0..<3, using: &random) {
+                case 0: text[place] = alphabet.randomElement(using: &random) ?? 0
+                case 1: text.remove(at: place)
+                default: text.insert(alphabet.randomElement(using: &random) ?? 0, at: place)
+                }
+            }
+            let spaced = text[..<1] + [UInt8(ascii: " ")] + text[1...]
+            let found = [text, Array(spaced)].map { text in try? QuantState(parsing: text) }
+            #expect(found[0] == found[1], "\(String(decoding: text, as: UTF8.self))")
+            if let state = found[0] { states.insert(state) }
+        }
+        #expect(states.count > 100)
     }
 
     @Test(arguments: [

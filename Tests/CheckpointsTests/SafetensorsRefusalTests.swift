@@ -201,4 +201,38 @@ import Testing
         }
         #expect(valid > 100)
     }
+
+    /// Headers that are laid out as the reference implementation does are read in a shorter way, which finds the same as the other.
+    @Test func whiteSpaceChangesNothing() throws {
+        let whole = try contents(Fixtures.path("sub-byte.safetensors"))
+        let headerEnd = 8 + whole[..<8].reversed().reduce(0) { $0 << 8 | Int($1) }
+        let text = String(decoding: whole[8..<headerEnd], as: UTF8.self)
+        let dataSize = whole.count - headerEnd
+        let alphabet = Array("{}[]\":,0123456789-.eFU".utf8)
+        var random = SeededGenerator(seed: 8)
+        var kinds: Set<String> = []
+        for round in 0..<20000 {
+            var json = Array(text.utf8)
+            for _ in 0..<(round == 0 ? 0 : 1) {
+                let place = Int.random(in: 0..<json.count, using: &random)
+                json[place] = alphabet.randomElement(using: &random) ?? 0
+            }
+            let spaced = String(decoding: json, as: UTF8.self).replacing("{\"dtype\"", with: "{ \"dtype\"")
+            let layouts: [[UInt8]] = [json, Array(spaced.utf8)]
+            let found = layouts.map { json -> String in
+                do throws(SafetensorsProblem) {
+                    let header = try SafetensorsHeader(json: json, fileSize: 8 + json.count + dataSize)
+                    return header.entries.map { "\($0.name) \($0.dtype) \($0.shape) \($0.byteCount)" }
+                        .joined(separator: "\n")
+                } catch {
+                    // Where the JSON is wrong differs by the spaces.
+                    if case .invalidJSON(let problem) = error { return "\(problem.reason)" }
+                    return "\(error)"
+                }
+            }
+            #expect(found[0] == found[1], "\(String(decoding: json, as: UTF8.self))")
+            kinds.insert(found[0])
+        }
+        #expect(kinds.count > 500)
+    }
 }

@@ -103,9 +103,8 @@ extension LogicalTensor {
     /// The stored quant state if it still describes the tensor, else a new one; `nil` while the offset is not known.
     private func quantStateBytes(_ quantization: BlockQuantization) -> [UInt8]? {
         guard let state = QuantState(quantization, shape: shape) else { return nil }
-        let encoded = state.encoded()
         // Other writers may lay the same state out in another way.
-        guard let stored = quantization.storage?.quantState, stored != encoded else { return encoded }
-        return (try? QuantState(parsing: stored)) == state ? stored : encoded
+        if let stored = quantization.storage?.quantState, (try? QuantState(parsing: stored)) == state { return stored }
+        return state.encoded()
     }
 }

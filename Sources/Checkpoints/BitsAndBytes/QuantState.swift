@@ -38,6 +38,10 @@ package struct QuantState: Hashable, Sendable {
 
     /// Parses a quant state. Unknown keys are kept out of it, not refused.
     package init(parsing bytes: [UInt8]) throws(QuantizedTensorProblem) {
+        if let state = QuantState(parsingUsual: bytes) {
+            self = state
+            return
+        }
         let json: JSONValue
         do throws(JSONParseError) {
             json = try JSONValue(parsing: bytes, maximumDepth: 16)
@@ -53,13 +57,11 @@ package struct QuantState: Hashable, Sendable {
             }
             return value
         }
-        func blocksize(_ json: JSONValue) -> Int? {
-            json.int.flatMap { BlockQuantization.validBlocksizes.contains($0) ? $0 : nil }
-        }
+        func blocksize(_ json: JSONValue) -> Int? { json.int.flatMap(QuantState.validBlocksize) }
         quantType = try value("quant_type", "\"nf4\" or \"fp4\"") { $0.string.flatMap(QuantType.init(rawValue:)) }
         self.blocksize = try value("blocksize", QuantState.blocksizes, blocksize)
         dtype = try value("dtype", "\"float16\", \"bfloat16\" or \"float32\"") {
-            $0.string.flatMap { DType(torchName: $0) }.flatMap { [.f16, .bf16, .f32].contains($0) ? $0 : nil }
+            $0.string.flatMap(QuantState.validDType)
         }
         shape = try value("shape", "a list of integers from 0 on") { json in
             guard let elements = json.array else { return nil }
@@ -77,6 +79,44 @@ package struct QuantState: Hashable, Sendable {
             offset: try value("nested_offset", "a finite number") {
                 $0.double.map { Float($0) }.flatMap { $0.isFinite ? $0 : nil }
             })
+    }
+
+    /// Reads what bitsandbytes writes, without a tree; `nil` where it is laid out in another way, or is wrong.
+    private init?(parsingUsual bytes: [UInt8]) {
+        var reader = JSONReader(bytes: bytes)
+        guard reader.skip("{\"quant_type\": "), let quantType = (try? reader.readString()).flatMap(QuantType.init),
+            reader.skip(", \"blocksize\": "), let blocksize = QuantState.readBlocksize(&reader),
+            reader.skip(", \"dtype\": "), let dtype = (try? reader.readString()).flatMap(QuantState.validDType),
+            reader.skip(", \"shape\": "), let shape = QuantState.readShape(&reader)
+        else { return nil }
+        self.init(quantType: quantType, blocksize: blocksize, dtype: dtype, shape: shape, nested: nil)
+        if reader.skip(", \"nested_blocksize\": ") {
+            guard let blocksize = QuantState.readBlocksize(&reader),
+                reader.skip(", \"nested_dtype\": \"float32\", \"nested_offset\": "),
+                let offset = (try? reader.readNumber()).map({ Float($0.double) }), offset.isFinite
+            else { return nil }
+            nested = Nested(blocksize: blocksize, offset: offset)
+        }
+        guard reader.skip("}"), (try? reader.finish()) != nil else { return nil }
+    }
+
+    private static func readBlocksize(_ reader: inout JSONReader) -> Int? {
+        (try? reader.readInteger()).flatMap(validBlocksize)
+    }
+
+    private static func readShape(_ reader: inout JSONReader) -> [Int]? {
+        var shape: [Int?] = []
+        guard (try? reader.readArray({ shape.append(try $0.readInteger()) })) != nil else { return nil }
+        let valid = shape.compactMap { $0 }.filter { $0 >= 0 }
+        return valid.count == shape.count ? valid : nil
+    }
+
+    private static func validBlocksize(_ size: Int) -> Int? {
+        BlockQuantization.validBlocksizes.contains(size) ? size : nil
+    }
+
+    private static func validDType(_ torchName: String) -> DType? {
+        DType(torchName: torchName).flatMap { [.f16, .bf16, .f32].contains($0) ? $0 : nil }
     }
 
     private static let blocksizes =

@@ -29,10 +29,10 @@ public final class SafetensorsFile: Sendable {
             let header = try SafetensorsHeader(json: json, fileSize: file.size)
             entries = header.entries
             metadata = header.metadata
+            indices = header.indices
         } catch {
             throw CheckpointError.invalidSafetensors(file: path, problem: error)
         }
-        indices = Dictionary(entries.enumerated().map { ($0.element.name, $0.offset) }, uniquingKeysWith: { $1 })
     }
 
     /// The tensor with this name.

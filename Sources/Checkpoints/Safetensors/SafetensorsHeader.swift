@@ -12,6 +12,8 @@ public struct SafetensorsHeader: Sendable {
     public let entries: [SafetensorsEntry]
     /// `__metadata__`; `nil` when the file has none.
     public let metadata: [String: String]?
+    /// By name the place among ``entries``.
+    let indices: [String: Int]
 
     /// Parses and checks a header.
     ///
@@ -29,18 +31,20 @@ public struct SafetensorsHeader: Sendable {
             throw (error as? JSONParseError).map { .invalidJSON($0) } ?? .headerIsNoObject
         }
         metadata = parser.metadata
-        entries = try SafetensorsHeader.place(parser.tensors, dataStart: 8 + json.count, fileSize: fileSize)
+        let tensors = parser.tensors
+        let order = try SafetensorsHeader.order(tensors, dataSize: fileSize - 8 - json.count)
+        entries = order.map { SafetensorsEntry(tensors[$0], dataStart: 8 + json.count) }
+        var places = [Int](repeating: 0, count: order.count)
+        for (place, index) in order.enumerated() { places[index] = place }
+        indices = parser.indices.mapValues { places[$0] }
     }
 
-    /// Checks that the tensors fill the data without overlap, hole, lack or excess.
-    private static func place(
-        _ tensors: [SafetensorsHeaderParser.Tensor], dataStart: Int, fileSize: Int
-    ) throws(SafetensorsProblem) -> [SafetensorsEntry] {
-        let dataSize = fileSize - dataStart
-        let order = tensors.indices.sorted { left, right in
-            let (a, b) = (tensors[left], tensors[right])
-            return (a.begin, a.end, left) < (b.begin, b.end, right)
-        }
+    /// The order of the tensors' data, which they must fill without overlap, hole, lack or excess.
+    private static func order(
+        _ tensors: [SafetensorsHeaderParser.Tensor], dataSize: Int
+    ) throws(SafetensorsProblem) -> [Int] {
+        let places = tensors.enumerated().map { (begin: $1.begin, end: $1.end, index: $0) }
+        let order = places.sorted { ($0.begin, $0.end, $0.index) < ($1.begin, $1.end, $1.index) }.map(\.index)
         var position = 0
         var previous = ""
         for index in order {
@@ -54,11 +58,14 @@ public struct SafetensorsHeader: Sendable {
         }
         guard position <= dataSize else { throw .truncated(missingBytes: position - dataSize) }
         guard position == dataSize else { throw .oversized(extraBytes: dataSize - position) }
-        return order.map { index in
-            let tensor = tensors[index]
-            return SafetensorsEntry(
-                name: tensor.name, dtype: tensor.dtype, shape: tensor.shape,
-                range: dataStart + tensor.begin..<dataStart + tensor.end)
-        }
+        return order
+    }
+}
+
+extension SafetensorsEntry {
+    fileprivate init(_ tensor: SafetensorsHeaderParser.Tensor, dataStart: Int) {
+        self.init(
+            name: tensor.name, dtype: tensor.dtype, shape: tensor.shape,
+            range: dataStart + tensor.begin..<dataStart + tensor.end)
     }
 }

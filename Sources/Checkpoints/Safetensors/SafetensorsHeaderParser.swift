@@ -15,19 +15,28 @@ struct SafetensorsHeaderParser {
 
     private(set) var tensors: [Tensor] = []
     private(set) var metadata: [String: String]?
-    private var names: Set<String> = []
+    /// By name the place among the tensors.
+    private(set) var indices: [String: Int] = [:]
+    /// The last dtype, which is most often the next one, too.
+    private var known = (text: DType.f32.rawValue, dtype: DType.f32)
+
+    /// About what an entry takes of a header, in bytes.
+    private static let typicalEntryLength = 128
 
     /// - Throws: ``SafetensorsProblem`` or `JSONParseError`.
     mutating func parse(_ json: [UInt8]) throws {
         // The deepest value is shape: object, entry, list.
         var reader = JSONReader(bytes: json, maximumDepth: 4)
+        indices.reserveCapacity(json.count / SafetensorsHeaderParser.typicalEntryLength)
         try reader.readObject { name, reader in
             if name == "__metadata__" {
                 guard metadata == nil else { throw SafetensorsProblem.duplicateName(name) }
                 metadata = try SafetensorsHeaderParser.parseMetadata(&reader)
             } else {
-                guard names.insert(name).inserted else { throw SafetensorsProblem.duplicateName(name) }
-                tensors.append(try SafetensorsHeaderParser.parseTensor(name, &reader))
+                guard indices.updateValue(tensors.count, forKey: name) == nil else {
+                    throw SafetensorsProblem.duplicateName(name)
+                }
+                tensors.append(try parseUsualTensor(name, &reader) ?? parseTensor(name, &reader))
             }
         }
         try reader.finish()
@@ -52,7 +61,40 @@ struct SafetensorsHeaderParser {
         return metadata
     }
 
-    private static func parseTensor(_ name: String, _ reader: inout JSONReader) throws -> Tensor {
+    /// A tensor as the reference implementation writes it: without white space, its keys in this order. Answers `nil` and reads
+    /// nothing where it is written in another way, or is wrong.
+    private mutating func parseUsualTensor(_ name: String, _ reader: inout JSONReader) throws -> Tensor? {
+        var attempt = reader
+        guard attempt.skip("{\"dtype\":"), let dtype = usualDType(&attempt), attempt.skip(",\"shape\":["),
+            let shape = usualNumbers(&attempt, limit: SafetensorsHeader.maximumDimensions),
+            attempt.skip(",\"data_offsets\":["), let offsets = usualNumbers(&attempt, limit: 2), offsets.count == 2,
+            attempt.skip("}")
+        else { return nil }
+        reader = attempt
+        return try SafetensorsHeaderParser.tensor(name, dtype, shape, offsets)
+    }
+
+    private mutating func usualDType(_ reader: inout JSONReader) -> DType? {
+        guard let text = try? reader.readString() else { return nil }
+        if text != known.text {
+            guard let dtype = DType(rawValue: text) else { return nil }
+            known = (text, dtype)
+        }
+        return known.dtype
+    }
+
+    /// The numbers of a list, up to its end.
+    private func usualNumbers(_ reader: inout JSONReader, limit: Int) -> [Int]? {
+        var numbers: [Int] = []
+        if reader.skip("]") { return numbers }
+        repeat {
+            guard let number = try? reader.readInteger(), number >= 0, numbers.count < limit else { return nil }
+            numbers.append(number)
+        } while reader.skip(",")
+        return reader.skip("]") ? numbers : nil
+    }
+
+    private func parseTensor(_ name: String, _ reader: inout JSONReader) throws -> Tensor {
         let kind = try reader.requireKind()
         guard kind == "an object" else {
             throw SafetensorsProblem.entryIsNoObject(name: name, found: kind)
@@ -64,17 +106,18 @@ struct SafetensorsHeaderParser {
             switch key {
             case "dtype":
                 guard dtype == nil else { throw SafetensorsProblem.duplicateKey(name: name, key: key) }
-                dtype = try parseDType(name, &reader)
+                dtype = try SafetensorsHeaderParser.parseDType(name, &reader)
             case "shape":
                 guard shape == nil else { throw SafetensorsProblem.duplicateKey(name: name, key: key) }
-                shape = try parseNumbers(
+                shape = try SafetensorsHeaderParser.parseNumbers(
                     &reader, limit: SafetensorsHeader.maximumDimensions,
                     wrong: .wrongType(name: name, key: key, expected: "a list of integers from 0 on"),
                     tooMany: .tooManyDimensions(name: name, limit: SafetensorsHeader.maximumDimensions))
             case "data_offsets":
                 guard offsets == nil else { throw SafetensorsProblem.duplicateKey(name: name, key: key) }
                 let wrong = SafetensorsProblem.wrongType(name: name, key: key, expected: "two integers from 0 on")
-                let numbers = try parseNumbers(&reader, limit: 2, wrong: wrong, tooMany: wrong)
+                let numbers = try SafetensorsHeaderParser.parseNumbers(
+                    &reader, limit: 2, wrong: wrong, tooMany: wrong)
                 guard numbers.count == 2 else { throw wrong }
                 offsets = numbers
             default: throw SafetensorsProblem.unknownKey(name: name, key: key)
@@ -83,11 +126,18 @@ struct SafetensorsHeaderParser {
         guard let dtype else { throw SafetensorsProblem.missingKey(name: name, key: "dtype") }
         guard let shape else { throw SafetensorsProblem.missingKey(name: name, key: "shape") }
         guard let offsets else { throw SafetensorsProblem.missingKey(name: name, key: "data_offsets") }
+        return try SafetensorsHeaderParser.tensor(name, dtype, shape, offsets)
+    }
+
+    /// A tensor whose size has been compared to its offsets.
+    private static func tensor(
+        _ name: String, _ dtype: DType, _ shape: [Int], _ offsets: [Int]
+    ) throws(SafetensorsProblem) -> Tensor {
         let (begin, end) = (offsets[0], offsets[1])
-        guard begin <= end else { throw SafetensorsProblem.backwardOffsets(name: name, begin: begin, end: end) }
+        guard begin <= end else { throw .backwardOffsets(name: name, begin: begin, end: end) }
         let expected = try byteCount(name, dtype, shape)
         guard end - begin == expected else {
-            throw SafetensorsProblem.wrongSize(
+            throw .wrongSize(
                 name: name, dtype: dtype, shape: shape, expected: expected, found: end - begin)
         }
         return Tensor(name: name, dtype: dtype, shape: shape, begin: begin, end: end)
