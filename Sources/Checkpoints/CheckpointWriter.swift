@@ -12,6 +12,18 @@ public protocol CheckpointWriter: AnyObject, Sendable {
     /// - Throws: ``FileError`` when the disk is full or fails.
     func write(_ bytes: UnsafeRawBufferPointer, part: TensorPart, ofTensor tensor: Int, at offset: Int) throws
 
+    /// Writes bytes as ``write(_:part:ofTensor:at:)`` does, which are put where they go from: into the memory of a file that is
+    /// written, if there is one.
+    ///
+    /// - Parameters:
+    ///   - buffer: As large as the run of bytes; memory for those that have no place yet.
+    ///   - fill: Puts some of the bytes into memory: as many as there is room, from that one of the run on.
+    /// - Throws: As ``write(_:part:ofTensor:at:)``, and what `fill` throws.
+    func write(
+        part: TensorPart, ofTensor tensor: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        fill: (_ room: UnsafeMutableRawBufferPointer, _ first: Int) throws -> Void
+    ) throws
+
     /// Tells the offset (mean) of a tensor's scales, which is known only after all its data has been seen. Required
     /// before ``commit()`` for every double-quantized tensor whose ``DoubleQuantization/offset`` was `nil`.
     func setDoubleQuantizationOffset(_ offset: Float, ofTensor tensor: Int) throws
@@ -21,4 +33,14 @@ public protocol CheckpointWriter: AnyObject, Sendable {
 
     /// Removes everything that was written. Safe to call at any time, also after ``commit()``, when it does nothing.
     func abandon()
+}
+
+extension CheckpointWriter {
+    public func write(
+        part: TensorPart, ofTensor tensor: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        fill: (_ room: UnsafeMutableRawBufferPointer, _ first: Int) throws -> Void
+    ) throws {
+        try fill(buffer, 0)
+        try write(UnsafeRawBufferPointer(buffer), part: part, ofTensor: tensor, at: offset)
+    }
 }

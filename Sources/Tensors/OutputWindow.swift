@@ -1,6 +1,6 @@
 /// The bytes of one window of a file, on their way there.
 ///
-/// Used by one thread at a time, except that several may copy to different places.
+/// Used by one thread at a time, except that several may fill different places.
 final class OutputWindow: @unchecked Sendable {
     /// The window's place in the file.
     private(set) var start = 0
@@ -33,12 +33,15 @@ final class OutputWindow: @unchecked Sendable {
         filledCount = 0
     }
 
-    /// Announces bytes, which are then copied by ``copy(_:at:)`` and counted by ``finishFilling(_:)``.
+    /// Announces bytes, which are then put into ``room(at:count:)`` and counted by ``finishFilling(_:)``.
     func beginFilling() { fillers += 1 }
 
-    /// Copies bytes to a place in the window. May run beside other calls for other places.
-    func copy(_ source: UnsafeRawBufferPointer, at offset: Int) {
-        UnsafeMutableRawBufferPointer(rebasing: memory[offset..<offset + source.count]).copyMemory(from: source)
+    /// Takes back that bytes were announced.
+    func giveUpFilling() { fillers -= 1 }
+
+    /// Where bytes of the window go. Several threads may fill different places.
+    func room(at offset: Int, count: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(rebasing: memory[offset..<offset + count])
     }
 
     func finishFilling(_ range: Range<Int>) {

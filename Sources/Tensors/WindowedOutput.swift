@@ -76,7 +76,32 @@ public final class WindowedOutput: Sendable {
                 done += count
             }
         }
-        if state.withLock({ closeAll(after: bytes.count, in: &$0) }) { try writeReady() }
+        try finishWriting(bytes.count)
+    }
+
+    /// Takes `count` bytes that belong at `offset`, which have not been anywhere in memory yet.
+    ///
+    /// - Parameter fill: Puts some of them where they wait to be written: as many as there is room, from that one on.
+    /// - Throws: ``FileError`` as ``write(_:at:)``, and what `fill` throws.
+    public func write(
+        count: Int, at offset: Int, fill: (_ room: UnsafeMutableRawBufferPointer, _ first: Int) throws -> Void
+    ) throws {
+        precondition(offset >= 0 && count <= byteCount - offset, "beyond the end of the file")
+        var done = 0
+        while done < count {
+            let place = offset + done
+            let pieceCount = min(count - done, WindowedOutput.windowSize - place % WindowedOutput.windowSize)
+            let window = beginFilling(place)
+            do {
+                try fill(window.room(at: place - window.start, count: pieceCount), done)
+            } catch {
+                state.withLock { _ in window.giveUpFilling() }
+                throw error
+            }
+            try finishFilling(window, place..<place + pieceCount)
+            done += pieceCount
+        }
+        try finishWriting(count)
     }
 
     /// Takes bytes that belong at `offset`.
@@ -100,11 +125,21 @@ public final class WindowedOutput: Sendable {
 
     /// Takes bytes of a single window.
     private func gather(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
-        let window = state.withLock { open(offset / WindowedOutput.windowSize, in: &$0) }
-        let start = offset - window.start
-        window.copy(bytes, at: start)
+        let window = beginFilling(offset)
+        window.room(at: offset - window.start, count: bytes.count).copyMemory(from: bytes)
+        try finishFilling(window, offset..<offset + bytes.count)
+    }
+
+    /// The window of a place, about to be filled.
+    private func beginFilling(_ offset: Int) -> OutputWindow {
+        state.withLock { open(offset / WindowedOutput.windowSize, in: &$0) }
+    }
+
+    /// Counts what a window has been filled with, and writes those that are complete unless another thread does.
+    private func finishFilling(_ window: OutputWindow, _ filled: Range<Int>) throws(FileError) {
+        let start = window.start
         let writes = state.withLock { state in
-            window.finishFilling(start..<start + bytes.count)
+            window.finishFilling(filled.lowerBound - start..<filled.upperBound - start)
             if window.isComplete { close(window, in: &state) }
             guard !state.ready.isEmpty, !state.isWriting || state.ready.count > WindowedOutput.mostReady else {
                 return false
@@ -113,6 +148,11 @@ public final class WindowedOutput: Sendable {
             return true
         }
         if writes { try writeReady() }
+    }
+
+    /// Counts bytes that have been given, and writes all windows after the last expected ones.
+    private func finishWriting(_ count: Int) throws(FileError) {
+        if state.withLock({ closeAll(after: count, in: &$0) }) { try writeReady() }
     }
 
     /// The window of that number, about to be filled.
@@ -161,9 +201,8 @@ public final class WindowedOutput: Sendable {
             window.beginFilling()
             constant.bytes.withUnsafeBytes { bytes in
                 let first = inside.lowerBound - constant.offset
-                window.copy(
-                    UnsafeRawBufferPointer(rebasing: bytes[first..<first + inside.count]), at: inside.lowerBound - start
-                )
+                window.room(at: inside.lowerBound - start, count: inside.count)
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[first..<first + inside.count]))
             }
             window.finishFilling(inside.lowerBound - start..<inside.upperBound - start)
         }

@@ -43,7 +43,11 @@ import Workers
             let others = Set(given.indices).subtracting(known).sorted()
             let failures = mapOnThreads(others.count, threads: threads) { index -> Bool in
                 let piece = given[others[index]]
-                return (try? output.write(bytes(piece), at: piece.lowerBound)) == nil
+                guard index % 2 == 0 else { return (try? output.write(bytes(piece), at: piece.lowerBound)) == nil }
+                let filled = try? output.write(count: piece.count, at: piece.lowerBound) { room, first in
+                    room.copyBytes(from: bytes(piece.lowerBound + first..<piece.lowerBound + first + room.count))
+                }
+                return filled == nil
             }
             #expect(!failures.contains(true))
             try output.finish()
@@ -96,6 +100,29 @@ import Workers
         try output.write(bytes(0..<400), at: 0)
         try output.finish()
         #expect(try input.bytes(0..<700_000) == bytes(0..<700_000))
+    }
+
+    /// What could not be put where it goes from is not written, and can be given again.
+    @Test func aFailedFillLeavesNothing() throws {
+        struct Failure: Error {}
+        let directory = try TemporaryDirectory()
+        let path = directory.path.appending("output")
+        let output = WindowedOutput(
+            try OutputFile(creating: path), byteCount: 400_000, expectedBytes: 400_000)
+        var rooms: [Range<Int>] = []
+        #expect(throws: Failure.self) {
+            try output.write(count: 300_000, at: 100_000) { room, first in
+                rooms.append(first..<first + room.count)
+                if rooms.count == 2 { throw Failure() }
+                room.copyBytes(from: bytes(100_000 + first..<100_000 + first + room.count))
+            }
+        }
+        #expect(rooms.count == 2 && rooms[0].lowerBound == 0 && rooms[0].upperBound == rooms[1].lowerBound)
+        try output.write(bytes(0..<100_000), at: 0)
+        let rest = 100_000 + rooms[0].count
+        try output.write(bytes(rest..<400_000), at: rest)
+        try output.finish()
+        #expect(try InputFile(path: path).bytes(0..<400_000) == bytes(0..<400_000))
     }
 
     @Test func nothingIsWrittenOfNothing() throws {

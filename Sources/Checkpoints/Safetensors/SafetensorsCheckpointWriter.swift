@@ -73,19 +73,35 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
     public static func isSingleFile(_ destination: FilePath) -> Bool { destination.extension == "safetensors" }
 
     public func write(_ bytes: UnsafeRawBufferPointer, part: TensorPart, ofTensor tensor: Int, at offset: Int) throws {
+        let (output, start) = try place(of: part, ofTensor: tensor, at: offset, count: bytes.count)
+        try output.write(bytes, at: start)
+        written.add(bytes.count, ordering: .relaxed)
+    }
+
+    public func write(
+        part: TensorPart, ofTensor tensor: Int, at offset: Int, using buffer: UnsafeMutableRawBufferPointer,
+        fill: (_ room: UnsafeMutableRawBufferPointer, _ first: Int) throws -> Void
+    ) throws {
+        let (output, start) = try place(of: part, ofTensor: tensor, at: offset, count: buffer.count)
+        try output.write(count: buffer.count, at: start, fill: fill)
+        written.add(buffer.count, ordering: .relaxed)
+    }
+
+    /// Where bytes of a part go.
+    private func place(
+        of part: TensorPart, ofTensor tensor: Int, at offset: Int, count: Int
+    ) throws(CheckpointError) -> (output: WindowedOutput, start: Int) {
         let file = layout.fileOfTensor[tensor]
         let location = layout.writers[file].location(of: part, ofTensor: tensor)
-        guard let location, offset >= 0, offset <= location.byteCount, bytes.count <= location.byteCount - offset else {
-            throw CheckpointError.outOfRange(
-                tensor: layout.tensors[tensor].name, part: part, range: offset..<max(offset, offset &+ bytes.count),
+        guard let location, offset >= 0, offset <= location.byteCount, count <= location.byteCount - offset else {
+            throw .outOfRange(
+                tensor: layout.tensors[tensor].name, part: part, range: offset..<max(offset, offset &+ count),
                 byteCount: location?.byteCount ?? 0)
         }
         guard let output = files[file] else {
-            throw CheckpointError.unwritable(
-                reason: "tensor \"\(layout.tensors[tensor].name)\" belongs to a shard of another part")
+            throw .unwritable(reason: "tensor \"\(layout.tensors[tensor].name)\" belongs to a shard of another part")
         }
-        try output.write(bytes, at: location.offset + offset)
-        written.add(bytes.count, ordering: .relaxed)
+        return (output, location.offset + offset)
     }
 
     public func setDoubleQuantizationOffset(_ offset: Float, ofTensor tensor: Int) throws {

@@ -159,26 +159,45 @@ final class TensorWorker {
         _ elements: Range<Int>, of program: SharedProgram, for work: TensorWork, into result: inout JobResult
     ) throws {
         let (reader, tensor) = try source(of: program)
+        let targets = targets(of: program, for: work)
         for (part, range) in program.input.encoding.byteRanges(of: elements) {
             let buffer = UnsafeMutableRawBufferPointer(rebasing: copyBuffer[..<range.count])
-            try clock.during(.reading) {
-                try reader.read(part, ofTensor: tensor, at: range.lowerBound, into: buffer)
+            func read(into room: UnsafeMutableRawBufferPointer, first: Int) throws {
+                try clock.during(.reading) {
+                    try reader.read(part, ofTensor: tensor, at: range.lowerBound + first, into: room)
+                }
             }
-            clock.during(.writing) {
-                for member in program.members where work.branches.contains(member.branch) {
-                    let writers = branches[member.branch]?.writers ?? []
-                    do {
-                        for case let emit as Emit in member.program.operations {
-                            try writers[emit.output].write(
-                                UnsafeRawBufferPointer(buffer), part: part, ofTensor: emit.tensor,
+            if targets.count > 1 { try read(into: buffer, first: 0) }
+            for target in targets {
+                do {
+                    try clock.during(.writing) {
+                        if targets.count > 1 {
+                            try target.writer.write(
+                                UnsafeRawBufferPointer(buffer), part: part, ofTensor: target.tensor,
                                 at: range.lowerBound)
+                        } else {
+                            // What goes to one place is read to where it goes from.
+                            try target.writer.write(
+                                part: part, ofTensor: target.tensor, at: range.lowerBound, using: buffer, fill: read)
                         }
-                    } catch {
-                        result.failures.append((member.branch, error))
                     }
+                } catch {
+                    result.failures.append((target.branch, error))
                 }
             }
             result.bytesRead += range.count
+        }
+    }
+
+    /// Who takes a tensor that nothing changes, and under which index.
+    private func targets(
+        of program: SharedProgram, for work: TensorWork
+    ) -> [(branch: Int, writer: any CheckpointWriter, tensor: Int)] {
+        program.members.filter { work.branches.contains($0.branch) }.flatMap { member in
+            let writers = branches[member.branch]?.writers ?? []
+            return member.program.operations.compactMap { $0 as? Emit }.map {
+                (member.branch, writers[$0.output], $0.tensor)
+            }
         }
     }
 }
