@@ -5,7 +5,7 @@ import Tensors
 
 struct ConvertCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "convert",
+        commandName: "convert", _superCommandName: QConv.name,
         abstract: "Converts a model from one format to another: the short form of a pipeline.")
 
     @Argument(help: "A model directory, a .safetensors file or a container.")

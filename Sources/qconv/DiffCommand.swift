@@ -9,7 +9,7 @@ import Workers
 
 struct DiffCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "diff",
+        commandName: "diff", _superCommandName: QConv.name,
         abstract: "Compares two models value by value, whatever they are stored in.",
         discussion: """
             A and B are Hugging Face directories, .safetensors files, indices of shards, containers, or two PEFT \

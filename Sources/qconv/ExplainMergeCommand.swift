@@ -7,7 +7,7 @@ import Workers
 
 struct ExplainMergeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "explain-merge",
+        commandName: "explain-merge", _superCommandName: QConv.name,
         abstract: "Tells what a merge by any tool did to every module: which scaling of which update it added.",
         discussion: """
             BASE is the model that the adapter was merged onto, MERGED the result, in whatever they are stored. The change \

@@ -5,7 +5,7 @@ import SystemPackage
 
 struct InspectCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "inspect",
+        commandName: "inspect", _superCommandName: QConv.name,
         abstract: "Tells what a model, a container, a patch or an adapter holds, from headers alone.")
 
     @Argument(help: "A model directory, a .safetensors file, a container, a patch, or an adapter's directory.")

@@ -6,7 +6,7 @@ import Workers
 
 struct LintCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "lint",
+        commandName: "lint", _superCommandName: QConv.name,
         abstract: "Tells what is doubtful about an adapter, from headers alone.",
         discussion: """
             Lists everything that stands against merging the adapter, and what would go unnoticed: fields and tensors that \

@@ -4,7 +4,7 @@ import SystemPackage
 
 struct PipelineCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "pipeline",
+        commandName: "pipeline", _superCommandName: QConv.name,
         abstract: "Runs the conversion that a spec describes, and reports the error of every tensor.",
         discussion: """
             A spec is a JSON document: an input, steps, an output, reports. Its schema, which editors can use, is \

@@ -6,7 +6,7 @@ import SystemPackage
 
 struct VerifyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "verify",
+        commandName: "verify", _superCommandName: QConv.name,
         abstract: "Checks that models are whole, and names what is damaged.",
         discussion: "Exit status: 0 when everything is whole, 1 when something is damaged.")
 
