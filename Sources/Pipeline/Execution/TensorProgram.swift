@@ -63,13 +63,25 @@ struct TensorProgram: Sendable {
         granule = encodings.map(\.granule).reduce(TensorProgram.smallestGranule, max)
         let changes = operations.contains { !($0 is Emit) }
         let target = changes ? targetChunkElements : TensorProgram.copyElements
-        chunkElements = max(1, target / granule) * granule
+        chunkElements = TensorProgram.chunkElements(granule: granule, columns: input.shape.last ?? 1, target: target)
         phases =
             changes
             ? operations.enumerated().flatMap { index, operation in
                 operation.preparations.map { Phase.prepare($0, operation: index) }
             } + [.convert]
             : [.copy]
+    }
+
+    /// Whole granules, about as many elements as `target`; of whole rows if that is possible, as the update of a part of a row takes
+    /// longer.
+    private static func chunkElements(granule: Int, columns: Int, target: Int) -> Int {
+        let rows = granule / greatestCommonDivisor(granule, max(columns, 1)) * max(columns, 1)
+        let count = (target + target / 8) / rows
+        return count > 0 ? count * rows : max(1, target / granule) * granule
+    }
+
+    private static func greatestCommonDivisor(_ a: Int, _ b: Int) -> Int {
+        b == 0 ? a : greatestCommonDivisor(b, a % b)
     }
 
     /// Whether nothing changes the tensor.
