@@ -114,7 +114,7 @@ public struct PipelineExecutor: Sendable {
     /// Makes the branches of all plans, by index, but of those whose outputs cannot be started.
     private func open(_ outcomes: BranchOutcomes) -> [Int: Branch] {
         let known = KnownFingerprints()
-        let forms = OutputForms()
+        let forms = pass.plans[0].forms
         let branches = mapOnThreads(pass.plans.count, threads: PipelineExecutor.syncThreads) {
             [pass, options, isCancelled, announce] index -> Branch? in
             var announcement: BackgroundTask<Void>?

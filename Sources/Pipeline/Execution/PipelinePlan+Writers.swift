@@ -29,7 +29,7 @@ extension PipelinePlan {
         for output: PlannedOutput, inputs: () throws -> [InputFingerprint], sharing forms: OutputForms,
         holding memoryLimit: Int
     ) throws -> any CheckpointWriter {
-        let form = try forms.form(of: output, in: self)
+        let form = try forms.form(of: output, in: model)
         if let files = form.files {
             guard output.format == .patch else {
                 return try SafetensorsCheckpointWriter(

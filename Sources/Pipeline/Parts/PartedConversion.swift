@@ -135,7 +135,7 @@ public struct PartedConversion: Sendable {
         if !report.isDiscarded {
             try assembly.assemble(
                 paths, at: output.spec.path,
-                sideFiles: plan.model.input.sideFiles(config: plan.configuration(of: output)), force: options.force)
+                sideFiles: plan.model.input.sideFiles(config: plan.model.configuration(of: output)), force: options.force)
         }
         try plan.writeReports(report)
         // With a failed gate the parts stay: another spec for the report can be finished from them.

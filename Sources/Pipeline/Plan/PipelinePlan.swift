@@ -3,6 +3,7 @@ import LosslessJSON
 import Reports
 import SystemPackage
 import Tensors
+import Workers
 
 /// A spec that has been checked against its input: everything that will be done, from headers alone.
 public struct PipelinePlan: Sendable {
@@ -13,12 +14,17 @@ public struct PipelinePlan: Sendable {
     let ownPrograms: [SharedProgram]
     /// Whether existing outputs are replaced.
     let replacesOutputs: Bool
+    /// Of the outputs of all plans that run in one pass with this one as the first.
+    let forms: OutputForms
+    /// Makes the forms of this plan's outputs, if that has begun.
+    private let making: BackgroundTask<Void>?
 
     /// Plans a conversion. Nothing is written.
     ///
+    /// - Parameter isToRun: Whether it is run next: where everything lies in its outputs is then worked out on the way.
     /// - Throws: ``PlanError`` and the errors of the formats when the conversion cannot work.
-    public init(spec: PipelineSpec, options: PipelineOptions) throws {
-        let plan = try PipelinePlan(opening: spec, options: options)
+    public init(spec: PipelineSpec, options: PipelineOptions, isToRun: Bool = false) throws {
+        let plan = try PipelinePlan(opening: spec, options: options, isToRun: isToRun)
         try plan.checkDestinations()
         try ResourcePlan.checkDiskSpace([plan])
         self = plan
@@ -26,9 +32,9 @@ public struct PipelinePlan: Sendable {
 
     /// Opens the spec's input, and beside it what steps need, and plans a conversion without a look at what stands where its outputs
     /// go.
-    init(opening spec: PipelineSpec, options: PipelineOptions) throws {
+    init(opening spec: PipelineSpec, options: PipelineOptions, isToRun: Bool = false) throws {
         for step in spec.steps { step.begin() }
-        try self.init(spec: spec, input: PipelinePlan.openInput(of: spec), options: options)
+        try self.init(spec: spec, input: PipelinePlan.openInput(of: spec), options: options, isToRun: isToRun)
     }
 
     static func openInput(of spec: PipelineSpec) throws -> ModelDirectory {
@@ -38,7 +44,7 @@ public struct PipelinePlan: Sendable {
     /// Plans a conversion without a look at what stands where its outputs go.
     ///
     /// - Parameter input: The spec's input.
-    init(spec: PipelineSpec, input: ModelDirectory, options: PipelineOptions) throws {
+    init(spec: PipelineSpec, input: ModelDirectory, options: PipelineOptions, isToRun: Bool = false) throws {
         var model = try PlacedError.adding("input") { try PlannedModel(input: input) }
         for (index, stage) in spec.steps.enumerated() {
             let place = StageRegistry.place(index + 1, type(of: stage).op)
@@ -48,6 +54,8 @@ public struct PipelinePlan: Sendable {
         if let output = spec.output { try model.addOutput(output, place: "output") }
         try model.checkPendingChanges(spec: spec)
         try model.checkGates(spec.report.gates)
+        forms = OutputForms()
+        making = isToRun ? forms.begin(model) : nil
 
         let targetChunk = ResourcePlan.targetChunkElements(options)
         let programs = model.tensors.map { [model] in
@@ -69,12 +77,6 @@ public struct PipelinePlan: Sendable {
 
     /// Whether something in the spec looks at error figures.
     var needsFigures: Bool { !spec.report.gates.isEmpty || !spec.report.paths.isEmpty }
-
-    /// The config.json of an output; `nil` when the input has none.
-    func configuration(of output: PlannedOutput) -> ModelConfig? {
-        let described = model.input.config?.describing(output.tensors, original: model.input.reader.tensors)
-        return model.layerSources.map { described?.replicatingLayers($0) } ?? described
-    }
 
     /// Refuses to work on weights that we cannot decode.
     private static func requireWeights(of input: ModelDirectory, place: String) throws(PlanError) {

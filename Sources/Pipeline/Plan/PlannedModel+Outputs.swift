@@ -29,6 +29,12 @@ extension PlannedModel {
                 adapters: Set(tensors.flatMap(\.pendingChanges).map(\.adapter)).sorted(), place: place))
     }
 
+    /// The config.json of an output; `nil` when the input has none.
+    func configuration(of output: PlannedOutput) -> ModelConfig? {
+        let described = input.config?.describing(output.tensors, original: input.reader.tensors)
+        return layerSources.map { described?.replicatingLayers($0) } ?? described
+    }
+
     private func defaultFormat(_ spec: OutputSpec) -> OutputFormat {
         if spec.isContainer { return .nf4 }
         if spec.isPatch { return .patch }

@@ -26,7 +26,7 @@ struct RunOptions: ParsableArguments {
     func run(_ spec: PipelineSpec) throws {
         Interruption.listen()
         let options = try options()
-        let plan = try PipelinePlan(spec: spec, options: options)
+        let plan = try PipelinePlan(spec: spec, options: options, isToRun: !self.plan)
         if self.plan {
             return try StandardOutput.write(
                 json ? plan.json.serialized(.pretty) + "\n" : plan.text(width: StandardOutput.width))

@@ -28,17 +28,17 @@ final class OutputForms: Sendable {
     /// The form of an output.
     ///
     /// - Throws: ``Checkpoints/CheckpointError`` when the tensors cannot be stored so.
-    func form(of output: PlannedOutput, in plan: PipelinePlan) throws -> Form {
+    func form(of output: PlannedOutput, in model: PlannedModel) throws -> Form {
         let key = Key(
-            tensors: output.tensors, layerSources: plan.model.layerSources, format: output.format,
+            tensors: output.tensors, layerSources: model.layerSources, format: output.format,
             maximumShardSize: output.spec.maximumShardSize, isSingleFile: output.spec.isSingleFile)
         return try forms.withLock { forms in
             if let known = forms.first(where: { $0.key == key }) { return known.form }
-            let input = plan.model.input
+            let input = model.input
             // Made beside the files' layout, which takes longer.
             let sideFiles = BackgroundTask {
                 output.spec.isSingleFile && output.format != .nf4
-                    ? [] : try input.sideFiles(config: plan.configuration(of: output))
+                    ? [] : try input.sideFiles(config: model.configuration(of: output))
             }
             let files =
                 output.format == .nf4
@@ -49,6 +49,13 @@ final class OutputForms: Sendable {
             let form = Form(sideFiles: try sideFiles.finish(), files: files)
             forms.append((key, form))
             return form
+        }
+    }
+
+    /// Makes the forms of all outputs beside what else there is to do. What goes wrong shows when they are asked for.
+    func begin(_ model: PlannedModel) -> BackgroundTask<Void> {
+        BackgroundTask { [self] in
+            for output in model.outputs { _ = try? form(of: output, in: model) }
         }
     }
 
