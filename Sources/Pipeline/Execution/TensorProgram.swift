@@ -72,12 +72,12 @@ struct TensorProgram: Sendable {
             : [.copy]
     }
 
-    /// Whole granules, about as many elements as `target`; of whole rows if that is possible, as the update of a part of a row takes
-    /// longer.
+    /// About as many elements as `target`, in whole granules; and in whole rows where that makes less than an eighth of a
+    /// difference, as the update of a part of a row takes longer.
     private static func chunkElements(granule: Int, columns: Int, target: Int) -> Int {
         let rows = granule / greatestCommonDivisor(granule, max(columns, 1)) * max(columns, 1)
-        let count = (target + target / 8) / rows
-        return count > 0 ? count * rows : max(1, target / granule) * granule
+        let nearest = (target + rows / 2) / rows * rows
+        return abs(nearest - target) <= target / 8 ? nearest : max(1, target / granule) * granule
     }
 
     private static func greatestCommonDivisor(_ a: Int, _ b: Int) -> Int {

@@ -133,9 +133,10 @@ public struct PartedConversion: Sendable {
         report.gates = plan.spec.report.gates.map(report.result)
         report.isDiscarded = plan.spec.report.onFailure == .discard && report.gates.contains { !$0.hasPassed }
         if !report.isDiscarded {
+            let config = plan.model.configuration(of: output)
             try assembly.assemble(
-                paths, at: output.spec.path,
-                sideFiles: plan.model.input.sideFiles(config: plan.model.configuration(of: output)), force: options.force)
+                paths, at: output.spec.path, sideFiles: plan.model.input.sideFiles(config: config),
+                force: options.force)
         }
         try plan.writeReports(report)
         // With a failed gate the parts stay: another spec for the report can be finished from them.
