@@ -83,6 +83,8 @@ def paired(ours, theirs, runs: int) -> tuple[list, list]:
 def run_process(command: list[str], environment: dict | None = None, statuses: tuple[int, ...] = (0,)) -> Usage:
     """Runs a program to its end, which must have one of these statuses. Its peak memory counts mapped file pages, as the
     kernel does."""
+    # What earlier runs have left to be written would take their time from this one.
+    os.sync()
     launcher = Path(__file__).with_name("launch.py")
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as errors, open(read_end) as report:
