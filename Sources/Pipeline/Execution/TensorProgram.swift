@@ -75,9 +75,12 @@ struct TensorProgram: Sendable {
     /// About as many elements as `target`, in whole granules; and in whole rows where that makes less than an eighth of a
     /// difference, as the update of a part of a row takes longer.
     private static func chunkElements(granule: Int, columns: Int, target: Int) -> Int {
-        let rows = granule / greatestCommonDivisor(granule, max(columns, 1)) * max(columns, 1)
+        let granules = max(1, target / granule) * granule
+        // Of a tensor without elements they may be as many as an integer holds.
+        guard 1...target ~= columns else { return granules }
+        let rows = granule / greatestCommonDivisor(granule, columns) * columns
         let nearest = (target + rows / 2) / rows * rows
-        return abs(nearest - target) <= target / 8 ? nearest : max(1, target / granule) * granule
+        return abs(nearest - target) <= target / 8 ? nearest : granules
     }
 
     private static func greatestCommonDivisor(_ a: Int, _ b: Int) -> Int {
