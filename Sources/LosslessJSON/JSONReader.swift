@@ -107,6 +107,19 @@ package struct JSONReader {
         return try readNumber().int
     }
 
+    /// Reads a list of at most `limit` integers from 0 on. Answers `nil`, somewhere in it, where it is another list or none.
+    package mutating func readNaturalNumbers(limit: Int) -> [Int]? {
+        var numbers: [Int] = []
+        guard skip("[") else { return nil }
+        if skip("]") { return numbers }
+        repeat {
+            skipWhitespace()
+            guard let number = try? readInteger(), number >= 0, numbers.count < limit else { return nil }
+            numbers.append(number)
+        } while skip(",")
+        return skip("]") ? numbers : nil
+    }
+
     private func isEndOfInteger(_ byte: UInt8) -> Bool {
         byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") || byte == UInt8(ascii: "}")
     }

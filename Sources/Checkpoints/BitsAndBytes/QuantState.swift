@@ -87,7 +87,7 @@ package struct QuantState: Hashable, Sendable {
         guard reader.skip("{\"quant_type\": "), let quantType = (try? reader.readString()).flatMap(QuantType.init),
             reader.skip(", \"blocksize\": "), let blocksize = QuantState.readBlocksize(&reader),
             reader.skip(", \"dtype\": "), let dtype = (try? reader.readString()).flatMap(QuantState.validDType),
-            reader.skip(", \"shape\": "), let shape = QuantState.readShape(&reader)
+            reader.skip(", \"shape\": "), let shape = reader.readNaturalNumbers(limit: bytes.count)
         else { return nil }
         self.init(quantType: quantType, blocksize: blocksize, dtype: dtype, shape: shape, nested: nil)
         if reader.skip(", \"nested_blocksize\": ") {
@@ -102,13 +102,6 @@ package struct QuantState: Hashable, Sendable {
 
     private static func readBlocksize(_ reader: inout JSONReader) -> Int? {
         (try? reader.readInteger()).flatMap(validBlocksize)
-    }
-
-    private static func readShape(_ reader: inout JSONReader) -> [Int]? {
-        var shape: [Int?] = []
-        guard (try? reader.readArray({ shape.append(try $0.readInteger()) })) != nil else { return nil }
-        let valid = shape.compactMap { $0 }.filter { $0 >= 0 }
-        return valid.count == shape.count ? valid : nil
     }
 
     private static func validBlocksize(_ size: Int) -> Int? {

@@ -65,9 +65,9 @@ struct SafetensorsHeaderParser {
     /// nothing where it is written in another way, or is wrong.
     private mutating func parseUsualTensor(_ name: String, _ reader: inout JSONReader) throws -> Tensor? {
         var attempt = reader
-        guard attempt.skip("{\"dtype\":"), let dtype = usualDType(&attempt), attempt.skip(",\"shape\":["),
-            let shape = usualNumbers(&attempt, limit: SafetensorsHeader.maximumDimensions),
-            attempt.skip(",\"data_offsets\":["), let offsets = usualNumbers(&attempt, limit: 2), offsets.count == 2,
+        guard attempt.skip("{\"dtype\":"), let dtype = usualDType(&attempt), attempt.skip(",\"shape\":"),
+            let shape = attempt.readNaturalNumbers(limit: SafetensorsHeader.maximumDimensions),
+            attempt.skip(",\"data_offsets\":"), let offsets = attempt.readNaturalNumbers(limit: 2), offsets.count == 2,
             attempt.skip("}")
         else { return nil }
         reader = attempt
@@ -81,17 +81,6 @@ struct SafetensorsHeaderParser {
             known = (text, dtype)
         }
         return known.dtype
-    }
-
-    /// The numbers of a list, up to its end.
-    private func usualNumbers(_ reader: inout JSONReader, limit: Int) -> [Int]? {
-        var numbers: [Int] = []
-        if reader.skip("]") { return numbers }
-        repeat {
-            guard let number = try? reader.readInteger(), number >= 0, numbers.count < limit else { return nil }
-            numbers.append(number)
-        } while reader.skip(",")
-        return reader.skip("]") ? numbers : nil
     }
 
     private func parseTensor(_ name: String, _ reader: inout JSONReader) throws -> Tensor {
