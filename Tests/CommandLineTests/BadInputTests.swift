@@ -212,4 +212,18 @@ import Testing
         #expect(try QConvRun(["--help"]).status == 0)
         #expect(try QConvRun(["--version"]).output.hasPrefix("0."))
     }
+
+    /// A command is parsed by itself; help and mistakes are worded as those of the whole.
+    @Test(arguments: ["pipeline", "convert", "diff", "explain-merge", "lint", "inspect", "verify", "batch", "patch"])
+    func wordsOfCommands(command: String) throws {
+        let help = try QConvRun([command, "--help"])
+        #expect(help.status == 0)
+        #expect(help.output.contains("USAGE: qconv \(command)"))
+        #expect(help.output.contains("--version"))
+        #expect(try QConvRun(["help", command]).output == help.output)
+        #expect(try QConvRun([command, "--version"]).output.hasPrefix("0."))
+        let mistake = try QConvRun([command, "--no-such-option"])
+        #expect(mistake.status == 2)
+        #expect(mistake.errors.contains("qconv \(command)"), "\(mistake.errors)")
+    }
 }
