@@ -99,10 +99,13 @@ def measure_processes(arguments, directory: Path, add) -> None:
         small, nf4, lambda: 4096 * 11008 * 4 / copy.seconds("copy-f32", 2))
     copy.close()
     add("qconv diff, 135 M weights", table(rows, theirs="the other") + "\n\n" + check_table(checks))
+    rank_64 = conversions.generate_adapter("small-adapter-64", small, "--weights", "135000000", "--rank", "64")
     add("Whole process: two threads beside one", table(conversions.two_threads_beside_one([
-        ("quantize bf16 to bitsandbytes NF4", quantize), ("merge-in-4bit, rank 16", merge),
-        ("merge-in-4bit, rank 16, with a report", conversions.reported(merge)),
-        ("merge-in-4bit, rank 16, as PEFT", merge_as_peft)]), "two", "one"))
+        ("quantize bf16 to bitsandbytes NF4", quantize, None), ("merge-in-4bit, rank 16", merge, None),
+        ("merge-in-4bit, rank 16, with a report", conversions.reported(merge), None),
+        ("merge-in-4bit, rank 16, as PEFT", merge_as_peft, None),
+        ("merge-in-4bit, rank 64, as PEFT", conversions.merge_spec(
+            nf4, rank_64, "small-merged-64", rounding="nearest", scales="fresh"), None)]), "two", "one"))
     container = directory / "small-base.nf4"
     if not container.exists():
         subprocess.run([arguments.qconv, "convert", str(nf4), str(container), "--quiet"], check=True)
@@ -112,16 +115,22 @@ def measure_processes(arguments, directory: Path, add) -> None:
         conversions.batch_beside_one("135 M weights", nf4, adapter),
         conversions.batch_beside_one("135 M weights in a container", container, adapter)], "four", "one"))
     large = conversions.generate("large", "--weights", "1000000000", "--adapter", str(large_adapter))
+    large_nf4 = conversions.all_in_4_bits(large)
+    large_64 = conversions.generate_adapter("large-adapter-64", large, "--weights", "1000000000", "--rank", "64")
+    as_peft = {"rounding": "nearest", "scales": "fresh"}
+    add("Whole process, 1 billion weights: two threads beside one", table(conversions.two_threads_beside_one([
+        ("merge-in-4bit, rank 16, with a report", conversions.reported(
+            conversions.merge_spec(large_nf4, large_adapter, "large-merged-two")), None),
+        ("merge-in-4bit, rank 16, as PEFT", conversions.merge_spec(
+            large_nf4, large_adapter, "large-merged-as-peft", **as_peft), 1.8),
+        ("merge-in-4bit, rank 64, with a report", conversions.reported(
+            conversions.merge_spec(large_nf4, large_64, "large-merged-64")), 1.8),
+        ("merge-in-4bit, rank 64, as PEFT", conversions.merge_spec(
+            large_nf4, large_64, "large-merged-64-as-peft", **as_peft), 1.8),
+        ("quantize bf16 to bitsandbytes NF4, stochastic", conversions.quantize_spec(
+            large, "large-nf4-stochastic", rounding="stochastic"), None)]), "two", "one"))
     add("1 billion weights, half of them in one tensor", check_table(
         conversions.large_beside_small(large, small, large_adapter, adapter)))
-    large_nf4 = directory / "scaling-base-large"
-    add("Whole process, 1 billion weights: two threads beside one", table(conversions.two_threads_beside_one([
-        ("quantize bf16 to bitsandbytes NF4, stochastic", conversions.quantize_spec(
-            large, "large-nf4-stochastic", rounding="stochastic")),
-        ("merge-in-4bit, rank 16, with a report", conversions.reported(
-            conversions.merge_spec(large_nf4, large_adapter, "large-merged-two"))),
-        ("merge-in-4bit, rank 16, as PEFT", conversions.merge_spec(
-            large_nf4, large_adapter, "large-merged-as-peft", rounding="nearest", scales="fresh"))]), "two", "one"))
     add("Whole process, 1 billion weights, beside cp of the input", table(
         conversions.beside_copy("quantize bf16 to bitsandbytes NF4", conversions.quantize_spec(large, "large-nf4"), large)
         + conversions.beside_copy(

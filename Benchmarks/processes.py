@@ -23,6 +23,14 @@ class Conversions:
             subprocess.run([self.bench, "generate", str(path), *options], check=True)
         return path
 
+    def generate_adapter(self, name: str, model: Path, *options: str) -> Path:
+        """Another adapter of a checkpoint that `generate` has made with these options but for the rank."""
+        path = self.directory / name
+        if not path.exists():
+            subprocess.run(
+                [self.bench, "generate", str(model), "--adapter", str(path), "--adapter-only", *options], check=True)
+        return path
+
     def weights_of(self, model: Path) -> int:
         """Elements of a bfloat16 checkpoint."""
         return model.joinpath("model.safetensors").stat().st_size // 2
@@ -140,22 +148,26 @@ class Conversions:
                 f"≤ {limit * 1000:.0f} ms", median(seconds) <= limit))
         return checks
 
+    # Quantizes the embedding, too.
+    EVERYTHING = {"include": ["*embed_tokens*", "*_proj*"]}
+
+    def all_in_4_bits(self, model: Path) -> Path:
+        """The checkpoint in 4 bits, the embedding included."""
+        base = self.directory / f"scaling-base-{model.name}"
+        if not base.exists():
+            self.pipeline(self.quantize_spec(model, base.name, **self.EVERYTHING))
+        return base
+
     def large_beside_small(self, large: Path, small: Path, adapter: Path, small_adapter: Path) -> list[Check]:
         """A checkpoint with half of a billion weights in one tensor: memory, and time a weight."""
         checks = []
-        everything = {"include": ["*embed_tokens*", "*_proj*"]}
-        for name, options in [("quantize", {}), ("quantize, embedding too", everything)]:
+        for name, options in [("quantize", {}), ("quantize, embedding too", self.EVERYTHING)]:
             specs = [
                 self.quantize_spec(model, f"scaling-{model.name}", **options) for model in (large, small)]
             ours, theirs = paired(
                 lambda: self.pipeline(specs[0]), lambda: self.pipeline(specs[1]), self.runs)
             checks += self.scaling(name, ours, theirs, self.weights_of(large), self.weights_of(small))
-        # Both are now in 4 bits, the embedding included.
-        bases = []
-        for model in (large, small):
-            base = self.directory / f"scaling-base-{model.name}"
-            self.pipeline(self.quantize_spec(model, base.name, **everything))
-            bases.append(base)
+        bases = [self.all_in_4_bits(model) for model in (large, small)]
         specs = [
             self.merge_spec(base, factors, f"scaling-merged-{base.name}", rounding="stochastic")
             for base, factors in zip(bases, (adapter, small_adapter))]
@@ -203,13 +215,14 @@ class Conversions:
             f"{count} adapters, {name}", [u.seconds for u in ours], [u.seconds for u in alone], 1.6, at_most=True,
             notes=f"CPU {ratio:.2f} ×, peak {size_text(max(u.peak_bytes for u in ours))}")
 
-    def two_threads_beside_one(self, jobs: list[tuple[str, str]]) -> list[Row]:
+    def two_threads_beside_one(self, jobs: list[tuple[str, str, float | None]]) -> list[Row]:
+        """Each job: what it is called, its spec, and the ratio that must be reached if it is bound by computing."""
         rows = []
-        for name, spec in jobs:
+        for name, spec, target in jobs:
             two, one = paired(
                 lambda: self.pipeline(spec, "--threads", "2"), lambda: self.pipeline(spec, "--threads", "1"), self.runs)
             rows.append(Row(
-                name, [u.seconds for u in two], [u.seconds for u in one], 1.8,
+                name, [u.seconds for u in two], [u.seconds for u in one], target,
                 notes=f"CPU {time_text(median(cpu(u) for u in two))}"))
         return rows
 

@@ -24,8 +24,16 @@ struct GenerateCommand: ParsableCommand {
     @Option(help: "The adapter's rank.")
     var rank = 16
 
+    @Flag(help: "Make only the adapter: the checkpoint is there already.")
+    var adapterOnly = false
+
     func run() throws {
         let shape = tensors.map(LlamaShape.init(tensors:)) ?? LlamaShape(weights: weights)
+        if !adapterOnly { try writeModel(shape) }
+        if let adapter { try write(adapterOf: shape, to: adapter) }
+    }
+
+    private func writeModel(_ shape: LlamaShape) throws {
         let model = shape.modelTensors
         try write(
             model, to: FilePath(path),
@@ -33,7 +41,9 @@ struct GenerateCommand: ParsableCommand {
         ) { $0.shape.count == 1 ? nil : 0.02 }
         let count = model.reduce(0) { $0 + $1.elementCount }
         print("\(path): \(model.count) tensors, \(count) weights, the largest \(shape.vocabulary * shape.hidden)")
-        guard let adapter else { return }
+    }
+
+    private func write(adapterOf shape: LlamaShape, to adapter: String) throws {
         // One file under the name that PEFT gives it.
         let directory = FilePath(adapter)
         let configuration = shape.adapterConfiguration(rank: rank)

@@ -10,7 +10,7 @@ extension Chunk {
                 decodeBase()
                 current = base
             } else {
-                decode(parts, encoding, into: working)
+                decode(parts, encoding, 0..<count, into: working)
                 current = working
             }
             isDecoded = true
@@ -24,28 +24,53 @@ extension Chunk {
     /// Makes ``base`` meaningful.
     func decodeBase() {
         guard !isBaseDecoded else { return }
-        decode(baseParts, input.encoding, into: base)
+        decode(baseParts, input.encoding, 0..<count, into: base)
         isBaseDecoded = true
     }
 
-    private func decode(_ parts: ChunkParts, _ encoding: Encoding, into values: UnsafeMutablePointer<Float>) {
+    /// - Parameter elements: Whole blocks, counted from the chunk's start.
+    private func decode(
+        _ parts: ChunkParts, _ encoding: Encoding, _ elements: Range<Int>, into values: UnsafeMutablePointer<Float>
+    ) {
+        let start = elements.lowerBound
         switch encoding {
         case .dense(let dtype):
-            FloatConversion.decode(dtype, parts.dense, count: count, into: values)
+            FloatConversion.decode(dtype, parts.dense + start * dtype.bits / 8, count: elements.count, into: values)
         case .blockQuantized(let quantization):
             BlockQuantizer.dequantize(
-                parts.codes, absmax: parts.scales, count: count, blocksize: quantization.blocksize,
-                quantType: quantization.quantType, into: values)
+                parts.codes + start / 2, absmax: parts.scales + start / quantization.blocksize, count: elements.count,
+                blocksize: quantization.blocksize, quantType: quantization.quantType, into: values)
         }
     }
 
     /// The elements as they are now, in memory that the caller may change on the way to one of the `become` methods.
     func takeValues() -> UnsafeMutablePointer<Float> {
-        let values = values
-        if values != UnsafePointer(working) { working.update(from: values, count: count) }
-        current = working
+        takeValues { _, _ in }
         return working
     }
+
+    /// The same in ``working``, changed on the way, piece by piece while each is in the nearest cache.
+    ///
+    /// - Parameter change: Gets ``working`` and which of its elements to change.
+    func takeValues(_ change: (_ values: UnsafeMutablePointer<Float>, _ piece: Range<Int>) -> Void) {
+        let decoded = isDecoded ? UnsafePointer(current) : isInput && isBaseDecoded ? UnsafePointer(base) : nil
+        // Whole blocks.
+        let length = max(Chunk.pieceLength, encoding.blockQuantization?.blocksize ?? 1)
+        for start in stride(from: 0, to: count, by: length) {
+            let piece = start..<min(start + length, count)
+            if decoded == nil {
+                decode(parts, encoding, piece, into: working + start)
+            } else if let decoded, decoded != UnsafePointer(working) {
+                (working + start).update(from: decoded + start, count: piece.count)
+            }
+            change(working, piece)
+        }
+        current = working
+        isDecoded = true
+    }
+
+    /// Elements of which two runs of float32 lie in the nearest cache.
+    private static let pieceLength = 2048
 
     /// Makes the elements dense: rounds `values` once, to nearest even.
     func become(dense dtype: DType, values: UnsafePointer<Float>) {

@@ -14,14 +14,15 @@ extension Chunk {
     func mergedValues(
         _ facts: OperationFacts, baseDType: DType?, updateDType: DType? = nil
     ) throws -> UnsafeMutablePointer<Float> {
-        let values = takeValues()
         guard let updates = facts.plainUpdates(areExact: updateDType == nil) else {
             return try mergeInOrder(facts, baseDType: baseDType, updateDType: updateDType).values
         }
         let update = addUpdates(updates)
-        if let baseDType { FloatConversion.round(values, count: count, to: baseDType) }
-        for index in 0..<count { values[index] += update[index] }
-        return values
+        takeValues { values, piece in
+            if let baseDType { FloatConversion.round(values + piece.lowerBound, count: piece.count, to: baseDType) }
+            for index in piece { values[index] += update[index] }
+        }
+        return working
     }
 
     /// What changes add to the elements as they are now, which from now on also counts for the exact result.
