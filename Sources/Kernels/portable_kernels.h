@@ -51,17 +51,13 @@ INLINE vint choose(vint mask, vint a, vint b) { return (mask & a) | (~mask & b);
 
 INLINE vfloat magnitude(vfloat value) { return (vfloat)((vint)value & INT32_MAX); }
 
-// The larger or smaller of `a`, which has no sign, and the magnitude of b. A NaN in b is never the smaller one, and may be the
-// larger one.
+// The larger of `a`, which has no sign, and the magnitude of b; NaN if one of them is. (As AVX-512's own instruction for it gives
+// the other one then, bits are compared everywhere.)
 INLINE vfloat larger_magnitude(vfloat a, vfloat b) {
-#if QCONV_LANES == 16
-    // 10: without sign; 11: the larger magnitude.
-    return (vfloat)_mm512_range_ps((__m512)a, (__m512)b, 0xB);
-#else
     return (vfloat)__builtin_elementwise_max((vint)a, (vint)magnitude(b));
-#endif
 }
 
+// The smaller of `a`, which has no sign, and the magnitude of b; a if b is NaN.
 INLINE vfloat smaller_magnitude(vfloat a, vfloat b) {
 #if QCONV_LANES == 16
     // 10: without sign; 10: the smaller magnitude.

@@ -98,14 +98,15 @@ extension KernelTests {
             }
         }
 
-        /// A single scale or update that is no number is told of, whatever is around it.
+        /// A single scale or update that is no number is told of, whatever is around it: also where all else is moved at once.
         @Test(arguments: QuantType.allCases, [32, 64, 4096])
         func whatIsNoNumber(quantType: QuantType, blocksize: Int) {
             var random = SeededGenerator(seed: 36)
             for count in [1, 17, 64, 200, 513, 5003] {
-                for sigma: Float in [0.001, 0.1] {
+                for (sigma, areUsual) in [(0.001, true), (0.001, false), (0.1, false)] as [(Float, Bool)] {
                     let codes = random.bytes((count + 1) / 2)
-                    let scales = random.values(count / blocksize + 1, sigma: 0.1)
+                    var scales = random.values(count / blocksize + 1, sigma: 0.1)
+                    if areUsual { scales = scales.map { $0.magnitude + 0.05 } }
                     let update = random.values(count, sigma: sigma)
                     let place = Int.random(in: 0..<count, using: &random)
                     for bad: Float in [0.01, .greatestFiniteMagnitude, .nan, .infinity, -.infinity] {

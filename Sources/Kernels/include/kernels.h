@@ -4,6 +4,7 @@
 // at the first call. All of them give the same bytes: no reassociation, fixed orders of summation, and no fused
 // multiply-add where it would show but in low_rank_update and in sums that are made along with codes, where it is the rule and
 // emulated where the processor has none.
+// scripts/test-instruction-sets.sh compares them all, on emulated processors where there are no real ones.
 // Counts are in elements. Pointers to float need the alignment of float; pointers to void need none.
 
 #ifndef QCONV_KERNELS_H
