@@ -768,13 +768,20 @@ static void QCONV_NAME(encode_doubles)(
     }
 }
 
+// Each element in the narrower type and back, plus its addend if there are any.
 #define ROUND(encode, decode)                                                                                           \
     {                                                                                                                   \
-        for (size_t i = 0; i < count; i++) values[i] = decode(encode(values[i]));                                       \
+        if (addends == NULL) {                                                                                          \
+            for (size_t i = 0; i < count; i++) values[i] = decode(encode(values[i]));                                   \
+        } else {                                                                                                        \
+            for (size_t i = 0; i < count; i++) values[i] = decode(encode(values[i])) + addends[i];                      \
+        }                                                                                                               \
         return;                                                                                                         \
     }
 
-static void QCONV_NAME(round_floats)(float *values, size_t count, qconv_float_type type) {
+static void QCONV_NAME(round_floats)(
+    float *restrict values, size_t count, qconv_float_type type, const float *restrict addends
+) {
     switch (type) {
     case QCONV_F16:
         ROUND(f16_from_float, float_from_f16)
@@ -785,7 +792,8 @@ static void QCONV_NAME(round_floats)(float *values, size_t count, qconv_float_ty
     case QCONV_F8E5M2:
         ROUND(f8e5m2_from_float, float_from_f8e5m2)
     default:
-        return;
+        if (addends == NULL) return;
+        for (size_t i = 0; i < count; i++) values[i] += addends[i];
     }
 }
 

@@ -41,7 +41,16 @@ public enum FloatConversion {
     ///
     /// - Precondition: ``canEncode(_:)``.
     public static func round(_ values: UnsafeMutablePointer<Float>, count: Int, to dtype: DType) {
-        qconv_round_floats(values, count, encodableType(dtype))
+        qconv_round_floats(values, count, encodableType(dtype), nil)
+    }
+
+    /// The same, and adds something to each rounded value, in float32.
+    ///
+    /// - Precondition: ``canEncode(_:)``; `addends` has `count` values and is no part of `values`.
+    public static func round(
+        _ values: UnsafeMutablePointer<Float>, count: Int, to dtype: DType, adding addends: UnsafePointer<Float>
+    ) {
+        qconv_round_floats(values, count, encodableType(dtype), addends)
     }
 
     /// Encodes float64 values with a single rounding. (torch rounds twice, to float32 first, where that is not exact.)

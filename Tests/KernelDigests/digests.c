@@ -252,7 +252,9 @@ static void float_types(void) {
         add(encoded, PATTERNS * widths[written[i]]);
         float rounded[MOST];
         memcpy(rounded, values, sizeof(rounded));
-        qconv_round_floats(rounded, MOST, written[i]);
+        qconv_round_floats(rounded, MOST, written[i], NULL);
+        add_floats(rounded, MOST);
+        qconv_round_floats(rounded, MOST, written[i], values + MOST);
         add_floats(rounded, MOST);
     }
 }

@@ -37,10 +37,14 @@ extension KernelTests {
         func roundIsEncodeThenDecode(dtype: DType) {
             var random = SeededGenerator(seed: 7)
             let values = random.values(1001, sigma: 3) + [.nan, .infinity, -.infinity, .leastNonzeroMagnitude, -0.0]
+            let addends = random.values(values.count, sigma: 0.1)
             KernelTests.withEachInstructionSet { set in
                 var rounded = values
                 FloatConversion.round(&rounded, count: values.count, to: dtype)
                 #expect(rounded.bits == decode(dtype, encode(values, as: dtype)).bits, "\(set)")
+                var sums = values
+                FloatConversion.round(&sums, count: values.count, to: dtype, adding: addends)
+                #expect(equalOrBothNaN(sums, zip(rounded, addends).map { $0 + $1 }), "\(set)")
             }
         }
 

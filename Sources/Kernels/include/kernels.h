@@ -154,7 +154,9 @@ typedef struct {
            (source, count, type, destination))                                                                          \
     KERNEL(void, encode_doubles, (const double *source, size_t count, qconv_float_type type, void *destination),        \
            (source, count, type, destination))                                                                          \
-    KERNEL(void, round_floats, (float *values, size_t count, qconv_float_type type), (values, count, type))
+    /* addends: added to what has been rounded; may be NULL. */                                                         \
+    KERNEL(void, round_floats, (float *values, size_t count, qconv_float_type type, const float *addends),              \
+           (values, count, type, addends))
 
 #define QCONV_DECLARE(type, name, parameters, arguments) type qconv_##name parameters;
 QCONV_KERNEL_LIST(QCONV_DECLARE)

@@ -19,8 +19,8 @@ extension Chunk {
         }
         let update = addUpdates(updates)
         takeValues { values, piece in
-            if let baseDType { FloatConversion.round(values + piece.lowerBound, count: piece.count, to: baseDType) }
-            for index in piece { values[index] += update[index] }
+            FloatConversion.round(
+                values + piece.lowerBound, count: piece.count, to: baseDType ?? .f32, adding: update + piece.lowerBound)
         }
         return working
     }
