@@ -89,9 +89,11 @@ def measure_processes(arguments, directory: Path, add) -> None:
     merge_as_peft = conversions.merge_spec(nf4, adapter, "small-merged-as-peft", rounding="nearest", scales="fresh")
 
     add("Start-up", check_table(conversions.start_up()))
+    # A tenth of a second is little to go by on a virtual machine: three times as many pairs.
     add("Whole process, 135 M weights, beside cp of the input", table(
-        conversions.beside_copy("quantize bf16 to bitsandbytes NF4", quantize, small, 1.5)
-        + conversions.beside_copy("merge-in-4bit, rank 16", merge, nf4, 3), theirs="cp"))
+        conversions.beside_copy("quantize bf16 to bitsandbytes NF4", quantize, small, 1.5, times=3)
+        + conversions.beside_copy("merge-in-4bit, rank 16", merge, nf4, 3, times=3), theirs="cp")
+        + f"\n\nMedians of {3 * arguments.runs} pairs.")
     rows, checks = conversions.beside_peft(merge_as_peft, nf4, adapter)
     add("Whole process, 135 M weights, beside PEFT", table(rows, theirs="PEFT") + "\n\n" + check_table(checks))
     copy = KernelServer(arguments.bench, 4096, 11008)

@@ -71,11 +71,14 @@ class Conversions:
         command = 'cp "$0" "$1" && sync "$1"' if synced else 'cp "$0" "$1"'
         return run_process(["sh", "-c", command, str(model / "model.safetensors"), str(destination)])
 
-    def beside_copy(self, name: str, spec: str, model: Path, target: float | None = None) -> list[Row]:
+    def beside_copy(
+        self, name: str, spec: str, model: Path, target: float | None = None, times: int = 1
+    ) -> list[Row]:
+        """Each in `times` as many pairs as usual."""
         rows = []
         for spec, synced, suffix in [
             (spec, False, " / cp"), (self.reported(spec), False, ", with a report / cp"), (spec, True, " / cp and sync")]:
-            ours, copy = paired(lambda: self.pipeline(spec), lambda: self.copy(model, synced), self.runs)
+            ours, copy = paired(lambda: self.pipeline(spec), lambda: self.copy(model, synced), times * self.runs)
             rows.append(Row(
                 name + suffix, [u.seconds for u in ours], [u.seconds for u in copy],
                 None if synced else target, at_most=True,
