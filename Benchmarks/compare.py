@@ -86,7 +86,8 @@ def measure_processes(arguments, directory: Path, add) -> None:
     nf4 = directory / "small-nf4-base"
     conversions.pipeline(conversions.quantize_spec(small, nf4.name))
     merge = conversions.merge_spec(nf4, adapter, "small-merged")
-    merge_as_peft = conversions.merge_spec(nf4, adapter, "small-merged-as-peft", rounding="nearest", scales="fresh")
+    as_peft = {"rounding": "nearest", "scales": "fresh"}
+    merge_as_peft = conversions.merge_spec(nf4, adapter, "small-merged-as-peft", **as_peft)
 
     add("Start-up", check_table(conversions.start_up()))
     # A tenth of a second is little to go by on a virtual machine: three times as many pairs.
@@ -107,7 +108,7 @@ def measure_processes(arguments, directory: Path, add) -> None:
         ("merge-in-4bit, rank 16, with a report", conversions.reported(merge), None),
         ("merge-in-4bit, rank 16, as PEFT", merge_as_peft, None),
         ("merge-in-4bit, rank 64, as PEFT", conversions.merge_spec(
-            nf4, rank_64, "small-merged-64", rounding="nearest", scales="fresh"), None)]), "two", "one"))
+            nf4, rank_64, "small-merged-64", **as_peft), None)]), "two", "one"))
     container = directory / "small-base.nf4"
     if not container.exists():
         subprocess.run([arguments.qconv, "convert", str(nf4), str(container), "--quiet"], check=True)
@@ -119,7 +120,6 @@ def measure_processes(arguments, directory: Path, add) -> None:
     large = conversions.generate("large", "--weights", "1000000000", "--adapter", str(large_adapter))
     large_nf4 = conversions.all_in_4_bits(large)
     large_64 = conversions.generate_adapter("large-adapter-64", large, "--weights", "1000000000", "--rank", "64")
-    as_peft = {"rounding": "nearest", "scales": "fresh"}
     add("Whole process, 1 billion weights: two threads beside one", table(conversions.two_threads_beside_one([
         ("merge-in-4bit, rank 16, with a report", conversions.reported(
             conversions.merge_spec(large_nf4, large_adapter, "large-merged-two")), None),
