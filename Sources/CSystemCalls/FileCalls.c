@@ -33,7 +33,11 @@ int file_exchange(const char *first, const char *second) { return renamex_np(fir
 
 #elif defined(__linux__)
 
+#include <sys/statfs.h>
 #include <sys/syscall.h>
+
+// linux/magic.h
+static const unsigned long tmpfs_magic = 0x01021994;
 
 // By number: musl has had a wrapper only since 1.2.6. The flags are those of linux/fs.h.
 static int rename_with(const char *source, const char *destination, unsigned flags) {
@@ -45,7 +49,15 @@ static int rename_with(const char *source, const char *destination, unsigned fla
 #endif
 }
 
-int file_reserve(int descriptor, int64_t size) { return fallocate(descriptor, 0, 0, size); }
+int file_reserve(int descriptor, int64_t size) {
+    struct statfs status;
+    // In memory what is reserved is filled with zeros at once, in one thread, which takes longer than writing it.
+    if (fstatfs(descriptor, &status) == 0 && (unsigned long)status.f_type == tmpfs_magic) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
+    return fallocate(descriptor, 0, 0, size);
+}
 
 int file_start_writeback(int descriptor) { return sync_file_range(descriptor, 0, 0, SYNC_FILE_RANGE_WRITE); }
 

@@ -47,6 +47,30 @@ import Testing
         #expect(throws: CheckpointError.self) { try OutputDestination(FilePath(path)).check(force: true) }
     }
 
+    /// `--force` replaces files and models. Who names a device or a pipe means something else, and the system needs it.
+    @Test func whatIsNoFileIsNotReplaced() throws {
+        try withTemporaryDirectory { directory throws in
+            let pipe = directory.appending("pipe")
+            try #require(mkfifo(pipe.string, 0o600) == 0)
+            let link = directory.appending("link")
+            try FileManager.default.createSymbolicLink(atPath: link.string, withDestinationPath: pipe.string)
+            for path in [pipe, link, "/dev/null"] {
+                for force in [false, true] {
+                    #expect {
+                        try OutputDestination(path).check(force: force)
+                    } throws: {
+                        "\($0)".contains("device")
+                    }
+                    try OutputDestination(path).check(force: force, mayBeStream: true)
+                }
+                #expect(throws: CheckpointError.self) {
+                    try StagedOutput(destination: path, kind: .file, force: true)
+                }
+            }
+            #expect(try names(in: directory) == ["link", "pipe"])
+        }
+    }
+
     @Test func freeSpaceOfPathsToCome() throws {
         let here = try #require(DiskSpace.free(at: Fixtures.directory))
         let below = try #require(DiskSpace.free(at: Fixtures.directory.appending("not/yet/there")))

@@ -167,4 +167,23 @@ import Testing
             #expect(try names(in: directory.appending("out")) == ["report.json"])
         }
     }
+
+    @Test func smallFilesGoIntoPipesThatStandThere() throws {
+        try withTemporaryDirectory { directory throws in
+            let path = directory.appending("pipe")
+            try #require(mkfifo(path.string, 0o600) == 0)
+            // Open in both directions, so that nobody waits.
+            let pipe = try FileDescriptor.open(path, .readWrite)
+            defer { try? pipe.close() }
+            try StagedFile.write("one".utf8, to: path)
+            try StagedFile.write("two".utf8, to: path)
+            var received = [UInt8](repeating: 0, count: 100)
+            let count = try received.withUnsafeMutableBytes { try pipe.read(into: $0) }
+            #expect(received.prefix(count) == Array("onetwo".utf8)[...])
+            #expect(try names(in: directory) == ["pipe"])
+            try StagedFile.write("nothing".utf8, to: "/dev/null")
+            let attributes = try FileManager.default.attributesOfItem(atPath: "/dev/null")
+            #expect(attributes[.type] as? FileAttributeType == .typeCharacterSpecial)
+        }
+    }
 }

@@ -31,6 +31,17 @@ import Testing
         try expectRefusal(workspace.spec(input: "nowhere", steps: cast), saying: "nowhere")
     }
 
+    @Test func deviceAsOutput() throws {
+        for arguments in [[], ["--force"]] {
+            try expectRefusal(
+                workspace.spec(input: TinyLlama.base16Bit, steps: cast, output: #"{"path": "/dev/null"}"#),
+                saying: "/dev/null", "device", arguments: arguments)
+        }
+        #expect(
+            try FileManager.default.attributesOfItem(atPath: "/dev/null")[.type] as? FileAttributeType
+                == .typeCharacterSpecial)
+    }
+
     @Test func truncatedFile() throws {
         let whole = try Data(contentsOf: URL(fileURLWithPath: TinyLlama.base16Bit + "/model.safetensors"))
         try whole.dropLast(1000).write(to: workspace["short.safetensors"])

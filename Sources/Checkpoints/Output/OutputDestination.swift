@@ -15,8 +15,11 @@ public struct OutputDestination: Hashable, Sendable {
     ///   - force: Whether what stands there may be replaced, if it is a file, or a directory that holds a model.
     ///   - inputs: Paths that are read: the destination must neither be one, nor lie inside one, nor contain one,
     ///     whatever links lead there.
+    ///   - mayBeStream: Whether a device or a pipe may stand there, which is then written to: see ``StagedFile``.
     /// - Throws: ``CheckpointError``.
-    public func check(force: Bool, inputs: [FilePath] = []) throws(CheckpointError) {
+    public func check(
+        force: Bool, inputs: [FilePath] = [], mayBeStream: Bool = false
+    ) throws(CheckpointError) {
         guard let name = path.lexicallyNormalized().lastComponent, name.kind == .regular else {
             throw .unusableDestination(path: path, reason: "it names no new file or directory")
         }
@@ -26,9 +29,17 @@ public struct OutputDestination: Hashable, Sendable {
             }
         }
         guard let kind = FileSystem.kind(of: path, followingLinks: false) else { return }
+        if isStream {
+            guard !mayBeStream else { return }
+            throw .destinationNotReplaceable(
+                path: path, reason: "it is a device, a pipe or a socket; choose another path")
+        }
         guard force else { throw .destinationExists(path) }
         if kind == .directory || FileSystem.kind(of: path) == .directory { try checkHoldsModel() }
     }
+
+    /// Whether something stands there that is neither a file nor a directory: `/dev/null`, say.
+    var isStream: Bool { FileSystem.kind(of: path) == .other }
 
     /// How this path relates to an input's. Files are compared by identity, so links and the case of names do not
     /// matter.

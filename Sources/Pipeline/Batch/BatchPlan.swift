@@ -64,7 +64,7 @@ public struct BatchPlan: Sendable {
         passes = BatchPlan.passes(items, options: options)
         for path in spec.report.paths {
             try PlacedError.adding("batch") {
-                try OutputDestination(path).check(force: true, inputs: [first.input])
+                try OutputDestination(path).check(force: true, inputs: [first.input], mayBeStream: true)
             }
         }
         if checksDisk { try ResourcePlan.checkDiskSpace(items.compactMap(\.plan)) }

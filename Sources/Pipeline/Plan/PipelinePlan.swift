@@ -96,7 +96,7 @@ public struct PipelinePlan: Sendable {
         }
         for path in spec.report.paths {
             try PlacedError.adding("report") {
-                try OutputDestination(path).check(force: replacesOutputs, inputs: inputs)
+                try OutputDestination(path).check(force: replacesOutputs, inputs: inputs, mayBeStream: true)
             }
         }
     }
