@@ -27,6 +27,10 @@ struct GenerateCommand: ParsableCommand {
     @Flag(help: "Make only the adapter: the checkpoint is there already.")
     var adapterOnly = false
 
+    func validate() throws {
+        guard adapter != nil || !adapterOnly else { throw ValidationError("--adapter-only needs --adapter.") }
+    }
+
     func run() throws {
         let shape = tensors.map(LlamaShape.init(tensors:)) ?? LlamaShape(weights: weights)
         if !adapterOnly { try writeModel(shape) }

@@ -45,25 +45,27 @@ extension Chunk {
 
     /// The elements as they are now, in memory that the caller may change on the way to one of the `become` methods.
     func takeValues() -> UnsafeMutablePointer<Float> {
-        takeValues { _, _ in }
+        takeValues { _ in }
         return working
     }
 
     /// The same in ``working``, changed on the way, piece by piece while each is in the nearest cache.
     ///
-    /// - Parameter change: Gets ``working`` and which of its elements to change.
-    func takeValues(_ change: (_ values: UnsafeMutablePointer<Float>, _ piece: Range<Int>) -> Void) {
+    /// - Parameter change: Gets which elements to change.
+    func takeValues(_ change: (_ piece: Range<Int>) -> Void) {
         let decoded = isDecoded ? UnsafePointer(current) : isInput && isBaseDecoded ? UnsafePointer(base) : nil
         // Whole blocks.
         let length = max(Chunk.pieceLength, encoding.blockQuantization?.blocksize ?? 1)
         for start in stride(from: 0, to: count, by: length) {
             let piece = start..<min(start + length, count)
-            if decoded == nil {
+            if let decoded {
+                if decoded != UnsafePointer(working) {
+                    (working + start).update(from: decoded + start, count: piece.count)
+                }
+            } else {
                 decode(parts, encoding, piece, into: working + start)
-            } else if let decoded, decoded != UnsafePointer(working) {
-                (working + start).update(from: decoded + start, count: piece.count)
             }
-            change(working, piece)
+            change(piece)
         }
         current = working
         isDecoded = true

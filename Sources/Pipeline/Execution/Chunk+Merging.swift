@@ -18,9 +18,10 @@ extension Chunk {
             return try mergeInOrder(facts, baseDType: baseDType, updateDType: updateDType).values
         }
         let update = addUpdates(updates)
-        takeValues { values, piece in
+        takeValues { piece in
             FloatConversion.round(
-                values + piece.lowerBound, count: piece.count, to: baseDType ?? .f32, adding: update + piece.lowerBound)
+                working + piece.lowerBound, count: piece.count, to: baseDType ?? .f32, adding: update + piece.lowerBound
+            )
         }
         return working
     }
