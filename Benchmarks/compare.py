@@ -37,6 +37,9 @@ def main() -> None:
     parser.add_argument("--bench", required=True, help="qconv-bench")
     parser.add_argument("--runs", type=int, default=5, help="measured runs of each side")
     parser.add_argument("--directory", help="where checkpoints go (about 8 GB); removed afterwards unless given")
+    parser.add_argument(
+        "--memory", default="/dev/shm",
+        help="a directory in memory with 3 GB of room, for what two threads and one are compared at (default: /dev/shm)")
     parser.add_argument("--only", choices=["kernels", "processes"])
     parser.add_argument("--output", help="the Markdown file to write")
     arguments = parser.parse_args()
@@ -65,8 +68,8 @@ def main() -> None:
         server.close()
 
     if arguments.only != "kernels":
-        with tempfile.TemporaryDirectory() as temporary:
-            measure_processes(arguments, Path(arguments.directory or temporary).resolve(), add)
+        with tempfile.TemporaryDirectory() as temporary, tempfile.TemporaryDirectory(dir=arguments.memory) as memory:
+            measure_processes(arguments, Path(arguments.directory or temporary).resolve(), Path(memory), add)
 
     if arguments.output:
         head = "# Results\n\nWritten by `Benchmarks/run`. Every ratio is of runs made in turn; medians, with the least and the largest.\n"
@@ -74,11 +77,11 @@ def main() -> None:
         Path(arguments.output).write_text("\n".join([head, facts + "\n"] + sections))
 
 
-def measure_processes(arguments, directory: Path, add) -> None:
+def measure_processes(arguments, directory: Path, memory: Path, add) -> None:
     from processes import Conversions
 
     directory.mkdir(parents=True, exist_ok=True)
-    conversions = Conversions(arguments.qconv, arguments.bench, directory, arguments.runs)
+    conversions = Conversions(arguments.qconv, arguments.bench, directory, memory, arguments.runs)
     adapter, large_adapter = directory / "small-adapter", directory / "large-adapter"
     small = conversions.generate("small", "--weights", "135000000", "--adapter", str(adapter))
     quantize = conversions.quantize_spec(small, "small-nf4")
@@ -90,11 +93,11 @@ def measure_processes(arguments, directory: Path, add) -> None:
     merge_as_peft = conversions.merge_spec(nf4, adapter, "small-merged-as-peft", **as_peft)
 
     add("Start-up", check_table(conversions.start_up()))
-    # A tenth of a second is little to go by on a virtual machine: three times as many pairs.
-    add("Whole process, 135 M weights, beside cp of the input", table(
-        conversions.beside_copy("quantize bf16 to bitsandbytes NF4", quantize, small, 1.5, times=3)
-        + conversions.beside_copy("merge-in-4bit, rank 16", merge, nf4, 3, times=3), theirs="cp")
-        + f"\n\nMedians of {3 * arguments.runs} pairs.")
+    # Short ones three times: here, in the middle and at the end.
+    short = [
+        conversions.beside_copy("quantize bf16 to bitsandbytes NF4", quantize, small, 1.5),
+        conversions.beside_copy("merge-in-4bit, rank 16", merge, nf4, 3)]
+    measure_all(short)
     rows, checks = conversions.beside_peft(merge_as_peft, nf4, adapter)
     add("Whole process, 135 M weights, beside PEFT", table(rows, theirs="PEFT") + "\n\n" + check_table(checks))
     copy = KernelServer(arguments.bench, 4096, 11008)
@@ -103,12 +106,13 @@ def measure_processes(arguments, directory: Path, add) -> None:
     copy.close()
     add("qconv diff, 135 M weights", table(rows, theirs="the other") + "\n\n" + check_table(checks))
     rank_64 = conversions.generate_adapter("small-adapter-64", small, "--weights", "135000000", "--rank", "64")
-    add("Whole process: two threads beside one", table(conversions.two_threads_beside_one([
+    add("Whole process, written to memory: two threads beside one", table(conversions.two_threads_beside_one([
         ("quantize bf16 to bitsandbytes NF4", quantize, None), ("merge-in-4bit, rank 16", merge, None),
         ("merge-in-4bit, rank 16, with a report", conversions.reported(merge), None),
         ("merge-in-4bit, rank 16, as PEFT", merge_as_peft, None),
         ("merge-in-4bit, rank 64, as PEFT", conversions.merge_spec(
             nf4, rank_64, "small-merged-64", **as_peft), None)]), "two", "one"))
+    measure_all(short)
     container = directory / "small-base.nf4"
     if not container.exists():
         subprocess.run([arguments.qconv, "convert", str(nf4), str(container), "--quiet"], check=True)
@@ -120,7 +124,7 @@ def measure_processes(arguments, directory: Path, add) -> None:
     large = conversions.generate("large", "--weights", "1000000000", "--adapter", str(large_adapter))
     large_nf4 = conversions.all_in_4_bits(large)
     large_64 = conversions.generate_adapter("large-adapter-64", large, "--weights", "1000000000", "--rank", "64")
-    add("Whole process, 1 billion weights: two threads beside one", table(conversions.two_threads_beside_one([
+    add("Whole process, 1 billion weights, written to memory: two threads beside one", table(conversions.two_threads_beside_one([
         ("merge-in-4bit, rank 16, with a report", conversions.reported(
             conversions.merge_spec(large_nf4, large_adapter, "large-merged-two")), None),
         ("merge-in-4bit, rank 16, as PEFT", conversions.merge_spec(
@@ -133,12 +137,26 @@ def measure_processes(arguments, directory: Path, add) -> None:
             large, "large-nf4-stochastic", rounding="stochastic"), None)]), "two", "one"))
     add("1 billion weights, half of them in one tensor", check_table(
         conversions.large_beside_small(large, small, large_adapter, adapter)))
-    add("Whole process, 1 billion weights, beside cp of the input", table(
-        conversions.beside_copy("quantize bf16 to bitsandbytes NF4", conversions.quantize_spec(large, "large-nf4"), large)
-        + conversions.beside_copy(
+    long = [
+        conversions.beside_copy("quantize bf16 to bitsandbytes NF4", conversions.quantize_spec(large, "large-nf4"), large),
+        conversions.beside_copy(
             "merge-in-4bit, rank 16, into the half that has updates",
-            conversions.merge_spec(large_nf4, large_adapter, "large-merged"), large_nf4), theirs="cp")
+            conversions.merge_spec(large_nf4, large_adapter, "large-merged"), large_nf4)]
+    measure_all(long)
+    add("Whole process, 1 billion weights, beside cp of the input", rows_of(long)
         + "\n\n`cp` of the bf16 checkpoint itself has to wait for the disk: there are more dirty pages than the system allows.")
+    measure_all(short)
+    add("Whole process, 135 M weights, beside cp of the input", rows_of(short)
+        + f"\n\nMedians of {3 * arguments.runs} pairs, in three rounds: at the beginning, in the middle and at the end of the run.")
+
+
+def measure_all(conversions) -> None:
+    for conversion in conversions:
+        conversion.measure()
+
+
+def rows_of(conversions) -> str:
+    return table([row for conversion in conversions for row in conversion.rows], theirs="cp")
 
 
 if __name__ == "__main__":

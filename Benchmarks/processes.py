@@ -10,10 +10,10 @@ from measuring import Check, Row, Usage, median, paired, run_process, size_text,
 
 
 class Conversions:
-    def __init__(self, qconv: str, bench: str, directory: Path, runs: int):
-        self.qconv, self.bench, self.directory, self.runs = qconv, bench, directory, runs
-        # What the figures come to beside the tables.
-        self.remarks: list[str] = []
+    def __init__(self, qconv: str, bench: str, directory: Path, memory: Path, runs: int):
+        self.qconv, self.bench, self.runs = qconv, bench, runs
+        # Where checkpoints go, and what is written to memory.
+        self.directory, self.memory = directory, memory
 
     # Inputs
 
@@ -71,19 +71,8 @@ class Conversions:
         command = 'cp "$0" "$1" && sync "$1"' if synced else 'cp "$0" "$1"'
         return run_process(["sh", "-c", command, str(model / "model.safetensors"), str(destination)])
 
-    def beside_copy(
-        self, name: str, spec: str, model: Path, target: float | None = None, times: int = 1
-    ) -> list[Row]:
-        """Each in `times` as many pairs as usual."""
-        rows = []
-        for spec, synced, suffix in [
-            (spec, False, " / cp"), (self.reported(spec), False, ", with a report / cp"), (spec, True, " / cp and sync")]:
-            ours, copy = paired(lambda: self.pipeline(spec), lambda: self.copy(model, synced), times * self.runs)
-            rows.append(Row(
-                name + suffix, [u.seconds for u in ours], [u.seconds for u in copy],
-                None if synced else target, at_most=True,
-                notes=f"peak {size_text(max(u.peak_bytes for u in ours))}, CPU {time_text(median(cpu(u) for u in ours))}"))
-        return rows
+    def beside_copy(self, name: str, spec: str, model: Path, target: float | None = None) -> "BesideCopy":
+        return BesideCopy(self, name, spec, model, target)
 
     def beside_peft(self, spec: str, base: Path, adapter: Path) -> tuple[list[Row], list[Check]]:
         script = str(Path(__file__).with_name("peft_merge.py"))
@@ -218,16 +207,62 @@ class Conversions:
             f"{count} adapters, {name}", [u.seconds for u in ours], [u.seconds for u in alone], 1.6, at_most=True,
             notes=f"CPU {ratio:.2f} ×, peak {size_text(max(u.peak_bytes for u in ours))}")
 
+    def in_memory(self, spec: str) -> str:
+        """The same conversion with what it writes in memory."""
+        document = json.loads(Path(spec).read_text())
+        path = self.memory / Path(spec).name
+        document["output"]["path"] = str(path.with_suffix(""))
+        if "report" in document:
+            document["report"] = {"json": str(path.with_suffix(".figures.json"))}
+        path.write_text(json.dumps(document, indent=2))
+        return str(path)
+
     def two_threads_beside_one(self, jobs: list[tuple[str, str, float | None]]) -> list[Row]:
-        """Each job: what it is called, its spec, and the ratio that must be reached if it is bound by computing."""
+        """Each job: what it is called, its spec, and the ratio that must be reached if it is bound by computing.
+
+        They write to memory: what a disk takes at a time does not depend on threads."""
         rows = []
         for name, spec, target in jobs:
+            spec = self.in_memory(spec)
             two, one = paired(
                 lambda: self.pipeline(spec, "--threads", "2"), lambda: self.pipeline(spec, "--threads", "1"), self.runs)
             rows.append(Row(
                 name, [u.seconds for u in two], [u.seconds for u in one], target,
                 notes=f"CPU {time_text(median(cpu(u) for u in two))}"))
+            shutil.rmtree(Path(spec).with_suffix(""), ignore_errors=True)
         return rows
+
+
+class BesideCopy:
+    """A conversion beside `cp` of its input.
+
+    Short ones are measured in several rounds, far apart: a virtual machine is slower for minutes at a time."""
+
+    def __init__(self, conversions: Conversions, name: str, spec: str, model: Path, target: float | None):
+        self.conversions, self.model = conversions, model
+        # What it is called, its spec, whether the copy is synced, too, and what must be reached.
+        self.variants = [
+            (f"{name} / cp", spec, False, target),
+            (f"{name}, with a report / cp", conversions.reported(spec), False, target),
+            (f"{name} / cp and sync", spec, True, None),
+        ]
+        self.pairs: list[tuple[list[Usage], list[Usage]]] = [([], []) for _ in self.variants]
+
+    def measure(self) -> None:
+        """Another round."""
+        for (_, spec, synced, _), sides in zip(self.variants, self.pairs):
+            measured = paired(
+                lambda: self.conversions.pipeline(spec), lambda: self.conversions.copy(self.model, synced),
+                self.conversions.runs)
+            for side, more in zip(sides, measured):
+                side += more
+
+    @property
+    def rows(self) -> list[Row]:
+        return [
+            Row(name, seconds(ours), seconds(copies), target, at_most=True,
+                notes=f"peak {size_text(max(u.peak_bytes for u in ours))}, CPU {time_text(median(cpu(u) for u in ours))}")
+            for (name, _, _, target), (ours, copies) in zip(self.variants, self.pairs)]
 
 
 def cpu(usage: Usage) -> float:
