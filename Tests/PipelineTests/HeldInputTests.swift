@@ -29,6 +29,31 @@ import Testing
         }
     }
 
+    /// Of a tensor of 8-bit elements there are twice as many chunks.
+    @Test func chunksOfBytesHaveTheirPlace() {
+        let capacity = 4 * TensorProgram.smallestGranule
+        let chunkCount = capacity / TensorProgram.smallestGranule
+        #expect(HeldInput.byteCount(capacity: capacity) >= capacity + capacity / 16 + 8 * chunkCount)
+        let held = HeldInput(capacity: capacity)
+        for start in stride(from: 0, to: capacity, by: TensorProgram.smallestGranule) {
+            held.forgetScales(of: start..<start + TensorProgram.smallestGranule)
+        }
+    }
+
+    /// Two branches may keep scales of different blocks at the same time, of different chunks.
+    @Test func scalesOfOtherChunksStay() {
+        let chunk = TensorProgram.smallestGranule
+        let held = HeldInput(capacity: 4 * chunk)
+        let wide = [Float](repeating: 64, count: chunk / 64)
+        let narrow = [Float](repeating: 32, count: chunk / 32)
+        held.keep(narrow, of: 0..<chunk, blocksize: 32)
+        held.keep(wide, of: chunk..<2 * chunk, blocksize: 64)
+        let found = held.scales(of: 0..<chunk, blocksize: 32).map {
+            Array(UnsafeBufferPointer(start: $0, count: narrow.count))
+        }
+        #expect(found == narrow)
+    }
+
     @Test func itsMemoryIsCounted() {
         #expect(HeldInput.byteCount(capacity: 0) == 0)
         // A sixteenth more for scales, and hardly anything else.

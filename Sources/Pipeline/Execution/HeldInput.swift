@@ -31,11 +31,12 @@ final class HeldInput: Sendable {
     }
 
     /// Room for the scales of 16-bit elements in the smallest blocks. Those of narrower ones are not kept.
-    private static func scaleCount(_ capacity: Int) -> Int {
-        capacity / 2 / BlockQuantization.validBlocksizes[0] + 1
-    }
+    private static func scaleCount(_ capacity: Int) -> Int { capacity / 2 / smallestBlock + 1 }
 
-    private static func chunkCount(_ capacity: Int) -> Int { capacity / 2 / TensorProgram.smallestGranule + 1 }
+    /// Elements are 8 bits wide at least.
+    private static func chunkCount(_ capacity: Int) -> Int { capacity / TensorProgram.smallestGranule + 1 }
+
+    private static let smallestBlock = BlockQuantization.validBlocksizes[0]
 
     /// Where bytes of the tensor are kept.
     func bytes(_ range: Range<Int>) -> UnsafeMutableRawBufferPointer {
@@ -50,15 +51,20 @@ final class HeldInput: Sendable {
     /// The scales of a chunk's elements; `nil` when they are not kept.
     func scales(of chunk: Range<Int>, blocksize: Int) -> UnsafePointer<Float>? {
         guard blocksizes[chunk.lowerBound / TensorProgram.smallestGranule] == blocksize else { return nil }
-        return UnsafePointer(scales + chunk.lowerBound / blocksize)
+        return UnsafePointer(place(of: chunk))
     }
 
     /// Keeps the scales of a chunk's 16-bit elements, unless it has others already.
     func keep(_ source: UnsafePointer<Float>, of chunk: Range<Int>, blocksize: Int) {
-        let place = blocksizes + chunk.lowerBound / TensorProgram.smallestGranule
-        guard place.pointee == 0 else { return }
-        (scales + chunk.lowerBound / blocksize).update(from: source, count: (chunk.count + blocksize - 1) / blocksize)
-        place.pointee = blocksize
+        let kept = blocksizes + chunk.lowerBound / TensorProgram.smallestGranule
+        guard kept.pointee == 0 else { return }
+        place(of: chunk).update(from: source, count: (chunk.count + blocksize - 1) / blocksize)
+        kept.pointee = blocksize
+    }
+
+    /// Whatever the blocks of others, no two chunks share a place.
+    private func place(of chunk: Range<Int>) -> UnsafeMutablePointer<Float> {
+        scales + chunk.lowerBound / HeldInput.smallestBlock
     }
 }
 
@@ -69,7 +75,7 @@ extension SharedProgram {
     /// Bytes of input worth keeping from the first pass to the last; 0 when there is one pass only, or where there is no room.
     var heldBytes: Int {
         guard phases.count(where: { $0.cut == .chunks }) > 1, case .input = source,
-            case .dense = input.encoding
+            case .dense(let dtype) = input.encoding, dtype.bits >= 8
         else { return 0 }
         let bytes = input.byteCount(of: .values)
         return bytes <= SharedProgram.heldLimit ? bytes : 0
