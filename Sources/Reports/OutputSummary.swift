@@ -73,10 +73,10 @@ public struct OutputSummary: Hashable, Sendable {
         var codes = 0
         var codesChanged = 0
         for tensor in tensors {
-            before.add(elements: tensor.elements, bytes: tensor.bytesBefore)
+            before.add(elements: tensor.elementsBefore, bytes: tensor.bytesBefore)
             after.add(elements: tensor.elements, bytes: tensor.bytesAfter)
             if tensor.before.blockQuantization != nil {
-                fourBitBefore.add(elements: tensor.elements, bytes: tensor.bytesBefore)
+                fourBitBefore.add(elements: tensor.elementsBefore, bytes: tensor.bytesBefore)
             }
             if tensor.after.blockQuantization != nil {
                 fourBitAfter.add(elements: tensor.elements, bytes: tensor.bytesAfter)

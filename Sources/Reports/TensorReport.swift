@@ -30,6 +30,8 @@ public struct TensorReport: Hashable, Sendable {
 
     /// The number of elements.
     public let elements: Int
+    /// The number of elements in the input: another one if a matrix got other rows.
+    public let elementsBefore: Int
     /// Size of the tensor's data in the input, in bytes: values, or codes and scales. Tables and quant state JSON, which
     /// are the same few bytes for every tensor, are not counted.
     public let bytesBefore: Int
@@ -41,15 +43,16 @@ public struct TensorReport: Hashable, Sendable {
     /// A tensor that was converted.
     ///
     /// - Parameters:
+    ///   - shapeBefore: The logical shape in the input; `nil` for the same.
     ///   - codesChanged: How many 4-bit codes differ from the base's; `nil` when base and result are not both 4-bit with
     ///     the same codebook and the same blocks.
     ///   - hasUpdate: Whether an adapter brought an update for this tensor, be it of zeros.
     public init(
-        name: String, shape: [Int], before: Encoding, after: Encoding, sums: ErrorSums, codesChanged: Int? = nil,
-        hasUpdate: Bool = false, rounding: Rounding? = nil, notes: [String] = []
+        name: String, shape: [Int], shapeBefore: [Int]? = nil, before: Encoding, after: Encoding, sums: ErrorSums,
+        codesChanged: Int? = nil, hasUpdate: Bool = false, rounding: Rounding? = nil, notes: [String] = []
     ) {
         self.init(
-            name: name, shape: shape, before: before, after: after, sums: sums,
+            name: name, shape: shape, shapeBefore: shapeBefore ?? shape, before: before, after: after, sums: sums,
             figures: ErrorFigures(sums, hasUpdate: hasUpdate), codesChanged: codesChanged, hasUpdate: hasUpdate,
             rounding: rounding, notes: notes)
     }
@@ -57,16 +60,17 @@ public struct TensorReport: Hashable, Sendable {
     /// A tensor that no stage concerned and that was copied byte for byte: its error is 0 by definition.
     public static func untouched(_ tensor: LogicalTensor, notes: [String] = []) -> TensorReport {
         TensorReport(
-            name: tensor.name, shape: tensor.shape, before: tensor.encoding, after: tensor.encoding, sums: nil,
+            name: tensor.name, shape: tensor.shape, shapeBefore: tensor.shape, before: tensor.encoding,
+            after: tensor.encoding, sums: nil,
             figures: .untouched, codesChanged: tensor.encoding.blockQuantization == nil ? nil : 0, hasUpdate: false,
             rounding: nil, notes: notes)
     }
 
     private init(
-        name: String, shape: [Int], before: Encoding, after: Encoding, sums: ErrorSums?, figures: ErrorFigures,
-        codesChanged: Int?, hasUpdate: Bool, rounding: Rounding?, notes: [String]
+        name: String, shape: [Int], shapeBefore: [Int], before: Encoding, after: Encoding, sums: ErrorSums?,
+        figures: ErrorFigures, codesChanged: Int?, hasUpdate: Bool, rounding: Rounding?, notes: [String]
     ) {
-        let source = LogicalTensor(name: name, shape: shape, encoding: before)
+        let source = LogicalTensor(name: name, shape: shapeBefore, encoding: before)
         let result = LogicalTensor(name: name, shape: shape, encoding: after)
         self.name = name
         self.shape = shape
@@ -79,6 +83,7 @@ public struct TensorReport: Hashable, Sendable {
         self.notes = notes
         self.figures = figures
         elements = result.elementCount
+        elementsBefore = source.elementCount
         bytesBefore = source.parts.reduce(0) { $0 + $1.byteCount }
         bytesAfter = result.parts.reduce(0) { $0 + $1.byteCount }
     }

@@ -24,7 +24,8 @@ extension Chunk {
     /// Makes ``base`` meaningful.
     func decodeBase() {
         guard !isBaseDecoded else { return }
-        decode(baseParts, input.encoding, 0..<count, into: base)
+        decode(baseParts, input.encoding, 0..<storedCount, into: base)
+        (base + storedCount).update(repeating: 0, count: range.count - storedCount)
         isBaseDecoded = true
     }
 
@@ -232,7 +233,7 @@ extension Chunk {
     func errorSums(of count: Int) -> [ErrorSums] {
         if count == self.count, let measured { return measured }
         let update = hasUpdate ? UnsafePointer(update) : nil
-        if case .dense(.f64) = input.encoding {
+        if case .dense(.f64) = input.encoding, count <= storedCount {
             let written = values
             return granules(of: count).map { granule in
                 ErrorSums(
@@ -249,8 +250,16 @@ extension Chunk {
         }
     }
 
+    /// How many of the elements in hand are NaN or infinite in the input.
+    var nonFiniteStored: Int {
+        let compared = min(count, storedCount)
+        if case .dense(.f64) = input.encoding { return (0..<compared).count { !base64[$0].isFinite } }
+        decodeBase()
+        return (0..<compared).count { !base[$0].isFinite }
+    }
+
     private var measuredBase: MeasuredElements {
-        if !isBaseDecoded, let codes = undecoded(baseParts, input.encoding) { return codes }
+        if !isBaseDecoded, count <= storedCount, let codes = undecoded(baseParts, input.encoding) { return codes }
         decodeBase()
         return .values(UnsafePointer(base))
     }
@@ -264,13 +273,16 @@ extension Chunk {
         }
     }
 
-    /// How many codes differ from the input's; `nil` unless both are codes of one codebook.
+    /// How many codes differ from the input's, where a row that it does not have counts as different; `nil` unless both are codes of
+    /// one codebook for the same blocks.
     var changedCodes: Int? {
         guard let before = input.encoding.blockQuantization, let now = encoding.blockQuantization,
-            before.quantType == now.quantType
+            before.quantType == now.quantType, before.blocksize == now.blocksize
         else { return nil }
-        return parts.codes == baseParts.codes
-            ? 0 : BlockQuantizer.changedCodes(baseParts.codes, parts.codes, count: count)
+        let compared = min(count, storedCount)
+        return count - compared
+            + (parts.codes == baseParts.codes
+                ? 0 : BlockQuantizer.changedCodes(baseParts.codes, parts.codes, count: compared))
     }
 
     /// The sum of the scales that each granule of `values` has, and their number.

@@ -13,8 +13,7 @@ enum HeldPass {
 }
 
 extension Chunk {
-    /// Reads a range of a tensor, for any number of branches. Values are decoded when they are first asked for; those beyond
-    /// the tensor's end are zeros.
+    /// Reads a range of a tensor, for any number of branches. Values are decoded when they are first asked for.
     ///
     /// - Parameters:
     ///   - held: Where the tensor's input is kept, if it is.
@@ -28,12 +27,12 @@ extension Chunk {
         self.granule = granule
         let stored = range.clamped(to: 0..<input.elementCount)
         // Chunks that go on beyond the tensor are not held.
-        self.held = pass == .sample || stored.count < count ? nil : held
+        self.held = pass == .sample || stored.count < range.count ? nil : held
         if pass == .first { self.held?.forgetScales(of: range) }
         baseParts = inputMemory
         try clock.during(.reading) {
             for (part, bytes) in input.encoding.byteRanges(of: stored) {
-                if part == .values, stored.count == count, let place = held?.bytes(bytes).baseAddress {
+                if part == .values, stored.count == range.count, let place = held?.bytes(bytes).baseAddress {
                     baseParts.dense = place
                     if pass == .later { continue }
                 }
@@ -43,11 +42,8 @@ extension Chunk {
                         start: baseParts.memory(of: part, input.encoding), count: bytes.count))
             }
         }
-        if stored.count < count, case .dense(let dtype) = input.encoding {
-            // A matrix that is to get more rows begins with zeros there, which every dtype has as zero bytes.
-            let (start, end) = (stored.count * dtype.bits / 8, count * dtype.bits / 8)
-            (baseParts.dense + start).initializeMemory(as: UInt8.self, repeating: 0, count: end - start)
-        }
+        storedCount = stored.count
+        count = storedCount
         isBaseDecoded = false
         decodeScales()
     }
@@ -57,6 +53,7 @@ extension Chunk {
     /// - Parameter writers: Where the branch's emissions go.
     func rewind(writers: [any CheckpointWriter]) {
         self.writers = writers
+        count = storedCount
         emissions.removeAll(keepingCapacity: true)
         encoding = input.encoding
         parts = baseParts

@@ -47,7 +47,7 @@ extension Chunk {
 
     /// Computes an update. The rows that its weight does not have any more are left alone.
     private func compute(_ update: LowRankUpdate, accumulate: Bool, into values: UnsafeMutablePointer<Float>) {
-        let part = range.clamped(to: 0..<update.blocks * update.rows * update.columns)
+        let part = present.clamped(to: 0..<update.blocks * update.rows * update.columns)
         if !accumulate { (values + part.count).update(repeating: 0, count: count - part.count) }
         if !part.isEmpty { update.compute(part, accumulate: accumulate, into: values) }
     }
@@ -168,14 +168,15 @@ extension Chunk {
 // MARK: - Whole tensors and new rows
 
 extension Chunk {
-    /// The values of a whole tensor in the place of the elements, for one of the `become` methods; zeros where the elements go on
-    /// and it does not. From now on it counts as the exact result.
+    /// The values of a whole tensor in the place of the elements, which are as many as it has from now on, for one of the `become`
+    /// methods. It also counts as the exact result.
     ///
     /// - Parameter tensor: Index among the tensors of the adapter's file.
     /// - Throws: ``Adapters/AdapterError/nonFinite(file:tensor:index:)``; ``Tensors/FileError``.
     func replacedValues(_ tensor: Int, of adapter: LoRAAdapter) throws -> UnsafePointer<Float> {
         let source = adapter.weights.tensors[tensor]
         let elements = range.clamped(to: 0..<source.elementCount)
+        count = elements.count
         current = working
         for (part, bytes) in source.encoding.byteRanges(of: elements) where !bytes.isEmpty {
             try clock.during(.reading) {
@@ -184,10 +185,9 @@ extension Chunk {
                     into: UnsafeMutableRawBufferPointer(start: ownParts.dense, count: bytes.count))
             }
             FloatConversion.decode(
-                source.encoding.denseDType ?? .f32, ownParts.dense, count: elements.count, into: working)
+                source.encoding.denseDType ?? .f32, ownParts.dense, count: count, into: working)
         }
-        (working + elements.count).update(repeating: 0, count: count - elements.count)
-        if let index = (0..<elements.count).first(where: { !working[$0].isFinite }) {
+        if let index = (0..<count).first(where: { !working[$0].isFinite }) {
             throw adapter.nonFinite(tensor: tensor, element: elements.lowerBound + index)
         }
         decodeBase()
@@ -200,18 +200,18 @@ extension Chunk {
     /// result.
     ///
     /// - Parameters:
-    ///   - before: How many elements the matrix has.
-    ///   - after: How many it gets; those beyond become zeros.
+    ///   - total: How many elements the matrix gets.
     ///   - newRow: The values of each new row.
-    func resizedValues(
-        from before: Int, to after: Int, columns: Int, newRow: [Float]
-    ) -> UnsafePointer<Float> {
+    func resizedValues(to total: Int, columns: Int, newRow: [Float]) -> UnsafePointer<Float> {
         let values = takeValues()
+        let before = count
+        count = range.clamped(to: 0..<total).count
         if !hasUpdate { update.update(repeating: 0, count: count) }
         hasUpdate = true
-        forEachRun(columns: columns) { _, columns, run in
-            for (column, index) in zip(columns, run) where range.lowerBound + index >= min(before, after) {
-                values[index] = range.lowerBound + index < after ? newRow[column] : 0
+        guard before < count else { return UnsafePointer(values) }
+        forEachRun(in: before..<count, columns: columns) { _, columns, run in
+            for (column, index) in zip(columns, run) {
+                values[index] = newRow[column]
                 update[index] = values[index]
             }
         }

@@ -12,11 +12,16 @@ import Tensors
 final class Chunk {
     /// The tensor as the input has it.
     var input = LogicalTensor(name: "", shape: [], encoding: .dense(.f32))
-    /// The elements in hand.
+    /// The elements in hand: of all that the tensor ever has on the way.
     var range = 0..<0
+    /// How many of the elements in hand, from the first, the tensor has now. A matrix that gets other rows has fewer, or none, where it
+    /// ends; and more or less after that.
+    var count = 0
     /// Elements that are never separated, and the unit in which figures are added up.
     var granule = 1
-    /// The elements as the input has them, decoded to float32; meaningful when ``isBaseDecoded``. This and the rest of the
+    /// How many of them, from the first, the input has.
+    var storedCount = 0
+    /// The elements as the input has them, decoded to float32, then zeros; meaningful when ``isBaseDecoded``. This and the rest of the
     /// input stay as they are, for every branch that the chunk goes through.
     let base: UnsafeMutablePointer<Float>
     var isBaseDecoded = false
@@ -65,7 +70,7 @@ final class Chunk {
     private let capacity: Int
     private var allocations: [UnsafeMutableRawPointer]
 
-    /// Bytes of memory for each element of capacity, an upper bound over all encodings.
+    /// Bytes of memory for each element of capacity, an upper bound over all encodings, but for what is allocated when it is needed.
     static let bytesPerElement = 3 * 4 + 8 + 4 + 2 + 1
 
     /// - Parameter capacity: The most elements a chunk can hold.
@@ -118,5 +123,6 @@ final class Chunk {
         for allocation in allocations { allocation.deallocate() }
     }
 
-    var count: Int { range.count }
+    /// The elements in hand that the tensor has now.
+    var present: Range<Int> { range.prefix(count) }
 }

@@ -48,6 +48,10 @@ struct Emit: TensorOperation {
         switch encoding {
         case .dense(let dtype) where introduced > 0:
             throw .overflow(tensor: tensorName, place: place, dtype: dtype, count: introduced, range: chunk.range)
+        case .dense where present > 0:
+            let stored = chunk.nonFiniteStored
+            guard present > stored else { return }
+            throw .updateOverflow(tensor: tensorName, place: place, count: present - stored, range: chunk.range)
         case .blockQuantized where introduced + present > 0:
             throw .notFinite(tensor: tensorName, place: place, count: introduced + present, range: chunk.range)
         default: return
@@ -70,6 +74,8 @@ public enum ConversionError: Error, Hashable, Sendable, CustomStringConvertible 
     case overflow(tensor: String, place: String, dtype: DType, count: Int, range: Range<Int>)
     /// DoRA scales an output of zeros to a length.
     case zeroNorm(tensor: String, output: Int)
+    /// Updates that make finite weights infinite, or are not finite themselves.
+    case updateOverflow(tensor: String, place: String, count: Int, range: Range<Int>)
     /// NaN or infinite values that would spoil whole blocks of codes.
     case notFinite(tensor: String, place: String, count: Int, range: Range<Int>)
 
@@ -79,6 +85,8 @@ public enum ConversionError: Error, Hashable, Sendable, CustomStringConvertible 
             "\(place): \"\(tensor)\": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are too large for \(dtype.rawValue) and would become infinite; use bf16 or f32"
         case .zeroNorm(let tensor, let output):
             "\"\(tensor)\": with the update output \(output) is all zeros, which DoRA's magnitude cannot scale (PEFT would write NaN); was the adapter trained on this base?"
+        case .updateOverflow(let tensor, let place, let count, let range):
+            "\(place): \"\(tensor)\": with the update \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are too large for any dtype; are the adapter's factors and its \"weight\" right?"
         case .notFinite(let tensor, let place, let count, let range):
             "\(place): \"\(tensor)\": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are NaN or infinite and would spoil their whole blocks; repair the input, or leave the tensor dense with \"exclude\""
         }

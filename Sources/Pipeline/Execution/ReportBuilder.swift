@@ -36,7 +36,8 @@ struct ReportBuilder {
             return emptyOrUntouched(before, after, hasOperations: earlier.contains { !($0 is Emit) })
         }
         return TensorReport(
-            name: after.name, shape: after.shape, before: before.encoding, after: after.encoding, sums: emitted.sums,
+            name: after.name, shape: after.shape, shapeBefore: before.shape, before: before.encoding,
+            after: after.encoding, sums: emitted.sums,
             codesChanged: emitted.changedCodes, hasUpdate: earlier.contains { !$0.changes.isEmpty },
             rounding: figures[index].roundings[..<position].last { $0 != nil }?.map(ReportBuilder.name(of:)))
     }
@@ -46,7 +47,8 @@ struct ReportBuilder {
     {
         guard hasOperations else { return .untouched(after) }
         return TensorReport(
-            name: after.name, shape: after.shape, before: before.encoding, after: after.encoding, sums: ErrorSums())
+            name: after.name, shape: after.shape, shapeBefore: before.shape, before: before.encoding,
+            after: after.encoding, sums: ErrorSums())
     }
 
     private static func name(of rule: RoundingRule) -> TensorReport.Rounding {

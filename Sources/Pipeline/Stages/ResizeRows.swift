@@ -16,7 +16,7 @@ struct ResizeRows: TensorOperation {
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
         let values = chunk.resizedValues(
-            from: rowsBefore * shape[1], to: shape[0] * shape[1], columns: shape[1], newRow: facts.columnMeans)
+            to: shape[0] * shape[1], columns: shape[1], newRow: facts.columnMeans)
         chunk.become(dense: dtype, values: values)
     }
 
