@@ -94,6 +94,20 @@ import Testing
         #expect(try reason(index([SampleModel.dense("a", [5], .f4)])).contains("whole number of bytes"))
     }
 
+    @Test func quantStatesSayWhatCanBeMadeOfThem() throws {
+        for dtype in [DType.i64, .u8, .f64, .f8e4m3] {
+            #expect(try reason(index([SampleModel.quantized("a", [64], dtype: dtype)])).contains(dtype.rawValue))
+        }
+        for offset in [Float.nan, .infinity] {
+            var tensor = SampleModel.quantized("a", [64])
+            if var quantization = tensor.encoding.blockQuantization {
+                quantization.doubleQuantization?.offset = offset
+                tensor.encoding = .blockQuantized(quantization)
+            }
+            #expect(try reason(index([tensor])).contains("not finite"))
+        }
+    }
+
     @Test func namesMustBeUnique() throws {
         let twice = index([SampleModel.dense("a", [0], .f32), SampleModel.dense("a", [0], .f32)])
         #expect(try reason(twice).contains("stands twice"))
@@ -169,5 +183,22 @@ import Testing
         #expect(throws: CheckpointError.self) { try reader.data(ofTensor: 0) }
         // The rest can still be read.
         _ = try reader.data(ofTensor: 3)
+    }
+
+    /// Conversions read tensors in parts.
+    @Test(arguments: NF4ContainerWriter.Compression.allCases)
+    func damageShowsInPartsToo(compression: NF4ContainerWriter.Compression) throws {
+        let directory = try TemporaryDirectory()
+        var bytes = try CorruptionTests.sample(directory.file("sound.nf4"), compression)
+        let sound = try NF4ContainerReader(path: directory.file("sound.nf4"))
+        let codes = try #require(try sound.data(ofTensor: 0)[.codes])
+        let place = try #require(compression == .none ? bytes.firstRange(of: codes)?.lowerBound : 70)
+        bytes[place] ^= 1
+        try write(bytes, to: directory.file("a.nf4"))
+        let reader = try NF4ContainerReader(path: directory.file("a.nf4"))
+        var part = [UInt8](repeating: 0, count: codes.count / 2)
+        #expect(throws: CheckpointError.self) {
+            try part.withUnsafeMutableBytes { try reader.read(.codes, ofTensor: 0, at: 1, into: $0) }
+        }
     }
 }

@@ -78,6 +78,7 @@ import Testing
         refused(model([SampleModel.dense("a", [3], .f4)]))
         refused(model([SampleModel.dense("a", [.max, 2], .u8)]))
         refused(model([SampleModel.quantized("a", [64], blocksize: 100)]))
+        refused(model([SampleModel.quantized("a", [64], dtype: .i64)]))
         refused(model([SampleModel.dense(String(repeating: "a", count: 2000), [1], .f32)]))
         for name in ["../config.json", "/etc/passwd", "a//b", "", "a/./b", "a\\b"] {
             var sample = SampleModel()

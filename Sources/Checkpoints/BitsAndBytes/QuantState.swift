@@ -108,8 +108,11 @@ package struct QuantState: Hashable, Sendable {
         BlockQuantization.validBlocksizes.contains(size) ? size : nil
     }
 
+    /// What weights can be dequantized to.
+    static let dtypes: [DType] = [.f16, .bf16, .f32]
+
     private static func validDType(_ torchName: String) -> DType? {
-        DType(torchName: torchName).flatMap { [.f16, .bf16, .f32].contains($0) ? $0 : nil }
+        DType(torchName: torchName).flatMap { dtypes.contains($0) ? $0 : nil }
     }
 
     private static let blocksizes =

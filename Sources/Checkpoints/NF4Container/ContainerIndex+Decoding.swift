@@ -215,7 +215,8 @@ extension IndexCursor {
             throw .invalidIndex(reason: "the size of \"\(name)\" overflows")
         }
         var quantization = BlockQuantization(
-            quantType: NF4ContainerFormat.quantTypes[type], blocksize: try blocksize(name), dtype: try dtype())
+            quantType: NF4ContainerFormat.quantTypes[type], blocksize: try blocksize(name),
+            dtype: try quantStateDType(name))
         let flags = try byte()
         let storage = flags >> QuantizationFlags.storageShift & 3
         let quantState = flags >> QuantizationFlags.quantStateShift & 3
@@ -227,6 +228,14 @@ extension IndexCursor {
         return (LogicalTensor(name: name, shape: shape, encoding: .blockQuantized(quantization)), flags)
     }
 
+    private mutating func quantStateDType(_ name: String) throws(SealedFileProblem) -> DType {
+        let dtype = try dtype()
+        guard QuantState.dtypes.contains(dtype) else {
+            throw .invalidIndex(reason: "the quant state of \"\(name)\" says \(dtype.rawValue)")
+        }
+        return dtype
+    }
+
     private mutating func blocksize(_ name: String) throws(SealedFileProblem) -> Int {
         let exponent = Int(try byte())
         guard exponent < 16, BlockQuantization.validBlocksizes.contains(1 << exponent) else {
@@ -235,16 +244,24 @@ extension IndexCursor {
         return 1 << exponent
     }
 
+    private mutating func finite(of tensor: LogicalTensor) throws(SealedFileProblem) -> Float {
+        let number = Float(bitPattern: try fixed())
+        guard number.isFinite else {
+            throw .invalidIndex(reason: "\"\(tensor.name)\" has an offset or a codebook that is not finite")
+        }
+        return number
+    }
+
     /// The numbers and texts of a quantized tensor that do not compress.
     fileprivate mutating func readDetails(
         of tensor: inout LogicalTensor, flags: UInt8
     ) throws(SealedFileProblem) {
         guard var quantization = tensor.encoding.blockQuantization else { return }
         if quantization.doubleQuantization != nil {
-            quantization.doubleQuantization?.offset = Float(bitPattern: try fixed())
+            quantization.doubleQuantization?.offset = try finite(of: tensor)
             if flags & QuantizationFlags.ownCodebook != 0 {
                 var codebook: [Float] = []
-                for _ in 0..<256 { codebook.append(Float(bitPattern: try fixed())) }
+                for _ in 0..<256 { codebook.append(try finite(of: tensor)) }
                 quantization.doubleQuantization?.codebook = codebook
             }
         }

@@ -50,6 +50,10 @@ extension ContainerIndex {
             }
         case .blockQuantized(let quantization):
             let valid = BlockQuantization.validBlocksizes
+            guard QuantState.dtypes.contains(quantization.dtype) else {
+                throw .unwritable(
+                    reason: "tensor \"\(tensor.name)\": its quant state says \(quantization.dtype.rawValue)")
+            }
             guard valid.contains(quantization.blocksize),
                 quantization.doubleQuantization.map({ valid.contains($0.blocksize) }) ?? true,
                 quantization.doubleQuantization?.codebook.map({ $0.count == 256 }) ?? true

@@ -76,8 +76,7 @@ final class ContainerStore: Sendable {
         let (stream, byteCount) = stream(part, ofChunk: number)
         guard let stream else { return }
         if buffer.count == byteCount { return try decode(stream, part, ofChunk: number, into: buffer) }
-        // A part of an uncompressed stream is read as it is. Its checksum is of the whole, which nobody asked for.
-        if stream.method == .stored { return try file.read(into: buffer, at: stream.offset + offset) }
+        // Uncompressed ones, too: their checksum is of the whole.
         let bytes = try decodedBytes(part, ofChunk: number)
         bytes.withUnsafeBytes {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[offset..<(offset + buffer.count)]))
