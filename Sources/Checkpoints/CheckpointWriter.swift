@@ -6,7 +6,7 @@ import Tensors
 /// Nothing appears under the destination's name before ``commit()``.
 public protocol CheckpointWriter: AnyObject, Sendable {
     /// Writes bytes of a part of a tensor at a byte offset from the start of the part. Every byte of every part must be
-    /// written exactly once before ``commit()``.
+    /// written exactly once before ``finish()``.
     ///
     /// - Parameter tensor: Index into the tensors the writer was made with.
     /// - Throws: ``FileError`` when the disk is full or fails.
@@ -25,10 +25,18 @@ public protocol CheckpointWriter: AnyObject, Sendable {
     ) throws
 
     /// Tells the offset (mean) of a tensor's scales, which is known only after all its data has been seen. Required
-    /// before ``commit()`` for every double-quantized tensor whose ``DoubleQuantization/offset`` was `nil`.
+    /// before ``finish()`` for every double-quantized tensor whose ``DoubleQuantization/offset`` was `nil`.
     func setDoubleQuantizationOffset(_ offset: Float, ofTensor tensor: Int) throws
 
-    /// Completes the files, syncs them and puts them in place.
+    /// Completes the files and syncs them: all that needs space on the disk. Done only once.
+    ///
+    /// - Throws: ``CheckpointError/incomplete(path:written:expected:)``; ``CheckpointError/destinationExists(_:)`` when something has
+    ///   appeared there that is not to be replaced; ``Tensors/FileError``.
+    func finish() throws
+
+    /// Puts the files in place, and finishes them first if that has not been done.
+    ///
+    /// - Throws: As ``finish()``; ``CheckpointError/destinationExists(_:)``.
     func commit() throws
 
     /// Removes everything that was written. Safe to call at any time, also after ``commit()``, when it does nothing.

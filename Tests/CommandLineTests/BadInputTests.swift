@@ -31,6 +31,23 @@ import Testing
         try expectRefusal(workspace.spec(input: "nowhere", steps: cast), saying: "nowhere")
     }
 
+    /// A report that cannot be written shows before the output is put in place.
+    @Test func reportThatCannotBeWritten() throws {
+        try workspace.write("", to: "file")
+        try expectRefusal(
+            workspace.spec(
+                input: TinyLlama.base16Bit, steps: cast, report: #"{"csv": "report.csv", "json": "file/report.json"}"#),
+            status: 3, saying: "file")
+    }
+
+    @Test func updatesThatMakeWeightsInfinite() throws {
+        for base in [TinyLlama.base16Bit, TinyLlama.base4Bit] {
+            let attach = #"{"op": "attach-adapter", "path": "\#(TinyLlama.adapter(200))", "weight": 3e38}"#
+            try expectRefusal(
+                workspace.spec(input: base, steps: attach + #", {"op": "dequantize-merge"}"#), saying: "weight")
+        }
+    }
+
     @Test func deviceAsOutput() throws {
         for arguments in [[], ["--force"]] {
             try expectRefusal(

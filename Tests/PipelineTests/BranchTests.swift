@@ -129,6 +129,22 @@ import Testing
         #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["damaged"])
     }
 
+    /// Something that appears at one destination while a plan of two outputs runs leaves the other one empty, too.
+    @Test func outputsOfAPlanStandOrFallTogether() throws {
+        let options = PipelineOptions()
+        let steps = #"{"op": "save", "path": "{name}/first"}, {"op": "dequantize"}"#
+        let plan = try plan("a", adapter: adapter(50), steps: steps, options: options)
+        let destination = directory.appendingPathComponent("a/last")
+        let executor = PipelineExecutor(
+            plan: plan, options: options,
+            progress: { _ in
+                try? FileManager.default.createDirectory(at: destination, withIntermediateDirectories: true)
+            })
+        #expect(throws: (any Error).self) { try executor.run() }
+        #expect(
+            try FileManager.default.subpathsOfDirectory(atPath: directory.path).sorted() == ["a", "a/last"])
+    }
+
     @Test func anInterruptionConcernsAll() throws {
         let steps = #"{"op": "attach-adapter", "path": "{adapter}"}, {"op": "merge-in-4bit"}"#
         let options = PipelineOptions()

@@ -21,6 +21,7 @@ public final class NF4ContainerWriter: CheckpointWriter {
     private let compression: Compression
     private let sideFiles: [SideFile]
     private let output: StagedOutput
+    private let finishing = OneTimeWork()
     private let file: OutputFile
     private let assembler: ChunkAssembler
     private let sequencer: ChunkSequencer
@@ -194,8 +195,11 @@ public final class NF4ContainerWriter: CheckpointWriter {
 
     // MARK: - The end
 
-    public func commit() throws {
-        guard !output.isCommitted else { return }
+    public func finish() throws {
+        try finishing.run(complete)
+    }
+
+    private func complete() throws {
         var index = self.index
         let late = late.withLock { $0 }
         try index.setOffsets(late.offsets)
@@ -206,6 +210,11 @@ public final class NF4ContainerWriter: CheckpointWriter {
         let dataEnd = try append(try byteStrings(late.provenance), to: &index)
         try writeIndex(index, at: dataEnd)
         try file.sync()
+        try output.checkDestination()
+    }
+
+    public func commit() throws {
+        try finish()
         try output.commit()
     }
 

@@ -80,6 +80,14 @@ public final class StagedOutput: Sendable {
         try lock.removeDirectory()
     }
 
+    /// Makes sure that nothing has appeared at the destination meanwhile, unless it is to be replaced.
+    ///
+    /// - Throws: ``CheckpointError/destinationExists(_:)``.
+    func checkDestination() throws(CheckpointError) {
+        guard !force, FileSystem.kind(of: destination, followingLinks: false) != nil else { return }
+        throw .destinationExists(destination)
+    }
+
     /// Puts the output in place. Its files must be complete and synced.
     ///
     /// At no time is there neither the old nor the new output; where the file system can swap names, at no time does the
@@ -110,9 +118,6 @@ public final class StagedOutput: Sendable {
             try? lock.removeDirectory()
         }
     }
-
-    /// Whether the output stands at its destination.
-    var isCommitted: Bool { state.withLock { $0 == .committed } }
 
     /// Removes everything that was written. Does nothing after ``commit()``.
     public func abandon() {

@@ -46,10 +46,12 @@ final class PatchBuilder: Sendable {
         sequencer = chunked.sequencer
     }
 
-    var isCommitted: Bool { output.isCommitted }
     var destination: FilePath { output.destination }
 
     func abandon() { output.abandon() }
+
+    /// Puts the patch in place.
+    func commit() throws { try output.commit() }
 
     /// Takes target bytes of a chunk. When they complete it, its difference is coded.
     ///
@@ -95,13 +97,13 @@ final class PatchBuilder: Sendable {
         try sequencer.add(stream.isEmpty ? [] : [StreamEncoder.Encoded(method: .stored, bytes: stream)], chunk: number)
     }
 
-    /// Writes the index and puts the patch in place.
+    /// Completes the file and syncs it.
     ///
     /// - Parameters:
     ///   - target: The target's final description; all but quant states as at the start.
     ///   - bytes: The target's bytes that have not been added: those of quant states, and any others that came early.
     /// - Throws: ``CheckpointError/incomplete(path:written:expected:)`` when bytes are missing.
-    func commit(target: PatchTree, sideFiles: [PatchSideFile], quantState: (String) throws -> [UInt8]) throws {
+    func finish(target: PatchTree, sideFiles: [PatchSideFile], quantState: (String) throws -> [UInt8]) throws {
         let items = PatchItems(base: base.tree, target: target, pieceSizeLog2: items.pieceSizeLog2)
         for number in items.chunks.indices where items.all[items.chunks[number].items[0]].presence == .baseOnly {
             try complete(number, of: items, target: nil)
@@ -147,7 +149,7 @@ final class PatchBuilder: Sendable {
         index.targetDigest = PatchDigest.of(target, pieces: digests[.target] ?? [:])
         try write(index)
         try file.sync()
-        try output.commit()
+        try output.checkDestination()
     }
 
     private func write(_ index: PatchIndex) throws {

@@ -81,7 +81,7 @@ public struct PatchCreation: Sendable {
             }
             try supervisor.checkFailure()
             let indices = [base.source.shardIndex, target.shardIndex].compactMap { $0?.name }
-            try builder.commit(
+            try builder.finish(
                 target: targetTree,
                 sideFiles: PatchSideFile.pairs(
                     base: base.source.allFiles, target: target.allFiles, isHeld: indices.contains)
@@ -90,6 +90,7 @@ public struct PatchCreation: Sendable {
                 try bytes.withUnsafeMutableBytes { try target.pieces.read(name, at: 0, into: $0) }
                 return bytes
             }
+            try builder.commit()
         } catch {
             builder.abandon()
             throw error

@@ -6,6 +6,7 @@ import Tensors
 /// arguments.
 public final class PatchWriter: CheckpointWriter {
     private let builder: PatchBuilder
+    private let finishing = OneTimeWork()
     private let files: CheckpointFiles
     private let sideFiles: [PatchSideFile.Named]
     private let base: PatchBase
@@ -110,8 +111,11 @@ public final class PatchWriter: CheckpointWriter {
         offsets.withLock { $0[tensor] = offset }
     }
 
-    public func commit() throws {
-        guard !builder.isCommitted else { return }
+    public func finish() throws {
+        try finishing.run(complete)
+    }
+
+    private func complete() throws {
         let quantStates = try files.quantStates(offsets: offsets.withLock { $0 })
         let target = try files.tree(quantStates: quantStates)
         var texts: [String: [UInt8]] = [:]
@@ -127,12 +131,17 @@ public final class PatchWriter: CheckpointWriter {
             heldNames.insert(ModelFiles.index)
         }
         if let index = base.source.shardIndex { heldNames.insert(index.name) }
-        try builder.commit(
+        try builder.finish(
             target: target,
             sideFiles: PatchSideFile.pairs(
                 base: base.source.allFiles, target: targetFiles,
                 isHeld: heldNames.contains)
         ) { texts[$0] ?? [] }
+    }
+
+    public func commit() throws {
+        try finish()
+        try builder.commit()
     }
 
     public func abandon() { builder.abandon() }

@@ -8,6 +8,7 @@ import Workers
 public final class SafetensorsCheckpointWriter: CheckpointWriter {
     private let layout: CheckpointFiles
     private let output: StagedOutput
+    private let finishing = OneTimeWork()
     private let directory: FilePath?
     /// By the index of the shard; all of them, or those of a part.
     private let files: [Int: WindowedOutput]
@@ -109,8 +110,11 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
         offsets.withLock { $0[tensor] = offset }
     }
 
-    public func commit() throws {
-        guard !output.isCommitted else { return }
+    public func finish() throws {
+        try finishing.run(complete)
+    }
+
+    private func complete() throws {
         let expected = files.keys.reduce(0) { $0 + layout.writers[$1].expectedBytes }
         let written = written.load(ordering: .sequentiallyConsistent)
         guard written == expected else {
@@ -127,6 +131,11 @@ public final class SafetensorsCheckpointWriter: CheckpointWriter {
         }
         try OutputFile.sync(unsynced)
         try sideFileSync?.finish()
+        try output.checkDestination()
+    }
+
+    public func commit() throws {
+        try finish()
         try output.commit()
     }
 

@@ -79,7 +79,6 @@ public struct BatchExecutor: Sendable {
         let recordFile = self.plan.items[item].recordFile
         do {
             let report = try result.get()
-            try plan.writeReports(report)
             let failedGates = report.gates.filter { !$0.hasPassed }.map { $0.text(limit: 3) }
             let reason = failedGates.isEmpty ? nil : failedGates.joined(separator: "; ")
             guard !report.isDiscarded else {

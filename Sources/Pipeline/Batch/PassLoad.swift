@@ -3,12 +3,14 @@ struct PassLoad {
     /// Bytes of the factors that the merges into each tensor need.
     private var factorBytes: [Int]
     private var chunkCapacity: Int
+    private var extraFloats: Int
     private var copyCapacity: Int
     private var gathering: Int
 
     init(_ plan: PipelinePlan, _ options: PipelineOptions) {
         factorBytes = plan.model.tensors.map { plan.model.factorBytes($0) }
         chunkCapacity = plan.resources.chunkCapacity
+        extraFloats = plan.resources.extraFloats
         copyCapacity = plan.resources.copyCapacity
         gathering = ResourcePlan.gatheringMemory(plan.model, options)
     }
@@ -20,6 +22,7 @@ struct PassLoad {
             [factorBytes, other.factorBytes].reduce(0) { $0 + (tensor < $1.count ? $1[tensor] : 0) }
         }
         sum.chunkCapacity = max(chunkCapacity, other.chunkCapacity)
+        sum.extraFloats = max(extraFloats, other.extraFloats)
         sum.copyCapacity = max(copyCapacity, other.copyCapacity)
         sum.gathering = gathering + other.gathering
         return sum
@@ -29,7 +32,8 @@ struct PassLoad {
     func fits(_ options: PipelineOptions) -> Bool {
         ResourcePlan.peakMemory(
             threads: ResourcePlan.threadsAsked(options),
-            perThread: ResourcePlan.bytesPerThread(chunkCapacity: chunkCapacity, copyCapacity: copyCapacity),
+            perThread: ResourcePlan.bytesPerThread(
+                chunkCapacity: chunkCapacity, extraFloats: extraFloats, copyCapacity: copyCapacity),
             factorBytes: factorBytes.max() ?? 0, gathering: gathering) <= options.memory
     }
 }

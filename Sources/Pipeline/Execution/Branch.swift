@@ -11,7 +11,7 @@ final class Branch: Sendable {
     let plan: PipelinePlan
     /// The files that are read.
     let inputs: [InputFingerprint]
-    /// One writer an output of the plan. They stand or fall together.
+    /// One writer an output of the plan. None is put in place before all are complete, and the reports are written.
     let writers: [any CheckpointWriter]
     /// What must be done before an output is in place.
     private let announcement: BackgroundTask<Void>?
@@ -37,20 +37,30 @@ final class Branch: Sendable {
         }
     }
 
-    /// Puts the outputs in place unless a gate of the spec fails, and answers what happened to every tensor.
+    /// Puts the outputs in place unless a gate of the spec fails, and the reports; answers what happened to every tensor.
     ///
-    /// - Parameter figures: By tensor of the plan.
-    func complete(_ figures: [TensorFigures], isCancelled: () -> Bool) throws -> ConversionReport {
+    /// - Parameters:
+    ///   - figures: By tensor of the plan.
+    ///   - run: What the run has come to.
+    func complete(
+        _ figures: [TensorFigures], run: () -> RunFacts, isCancelled: () -> Bool
+    ) throws -> ConversionReport {
         var report = ReportBuilder(plan: plan, figures: figures, inputs: inputs).report()
         report.gates = plan.spec.report.gates.map(report.result)
         report.isDiscarded = plan.spec.report.onFailure == .discard && report.gates.contains { !$0.hasPassed }
         guard !report.isDiscarded else {
             abandon()
+            report.run = run()
+            try plan.withReports(report) {}
             return report
         }
         guard !isCancelled() else { throw Interrupted() }
         try announcement?.finish()
-        for writer in writers { try writer.commit() }
+        for writer in writers { try writer.finish() }
+        report.run = run()
+        try plan.withReports(report) {
+            for writer in writers { try writer.commit() }
+        }
         return report
     }
 

@@ -57,10 +57,10 @@ public struct PipelineExecutor: Sendable {
     }
 
     /// Runs the first plan of the pass, which is the only one: converts, puts the outputs in place unless a gate of the spec
-    /// fails, and answers what happened to every tensor.
+    /// fails, writes the spec's reports, and answers what happened to every tensor.
     ///
     /// - Throws: The error of the first thing that went wrong; then no output has been put in place and nothing is left
-    ///   behind.
+    ///   behind. Only when one of several outputs, all of them complete, cannot be renamed, those before it stand.
     public func run() throws -> ConversionReport {
         let first = Mutex<Result<ConversionReport, any Error>>(.failure(Interrupted()))
         runAll { branch, result in
@@ -83,10 +83,13 @@ public struct PipelineExecutor: Sendable {
         forEachOnThreads(waiting.count, threads: PipelineExecutor.syncThreads) { [isCancelled, pass] position in
             let (index, branch) = waiting[position]
             do {
-                var report = try branch.complete(outcomes.figures(of: index), isCancelled: isCancelled)
-                report.run = RunFacts(
-                    seconds: (ContinuousClock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,
-                    threads: pass.resources.threads, shares: work.shares)
+                let report = try branch.complete(
+                    outcomes.figures(of: index),
+                    run: {
+                        RunFacts(
+                            seconds: (ContinuousClock.now - start) / .seconds(1), peakMemoryBytes: peakMemory,
+                            threads: pass.resources.threads, shares: work.shares)
+                    }, isCancelled: isCancelled)
                 outcomes.settle(index, .success(report))
             } catch {
                 branch.abandon()
@@ -128,7 +131,7 @@ public struct PipelineExecutor: Sendable {
                 }
                 writers = try plan.makeWriters(
                     inputs: inputs.finish, sharing: forms,
-                    holding: NF4ContainerWriter.standardMemoryLimit / pass.plans.count)
+                    holding: pass.resources.waitingMemory / pass.plans.count)
                 return Branch(
                     plan: plan, inputs: try inputs.finish(), writers: writers, announcement: announcement)
             } catch {

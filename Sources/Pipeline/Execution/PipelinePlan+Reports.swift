@@ -3,16 +3,36 @@ import Reports
 import SystemPackage
 
 extension PipelinePlan {
-    /// Writes the reports that the spec asks for, each beside its destination first and then in place.
-    public func writeReports(_ report: ConversionReport) throws {
-        if let path = spec.report.json {
-            try StagedFile.write((report.json.serialized(.pretty) + "\n").utf8, to: path)
+    /// Writes the reports that the spec asks for beside their destinations, so that a full disk or a wrong path shows before outputs
+    /// are put in place.
+    ///
+    /// - Returns: The reports, to be committed or abandoned.
+    func stageReports(_ report: ConversionReport) throws -> [StagedFile] {
+        var staged: [StagedFile] = []
+        func stage(_ path: FilePath?, _ text: () -> String) throws {
+            if let path { staged.append(try StagedFile(text().utf8, for: path)) }
         }
-        if let path = spec.report.csv {
-            try StagedFile.write(report.csv().utf8, to: path)
+        do {
+            try stage(spec.report.json) { report.json.serialized(.pretty) + "\n" }
+            try stage(spec.report.csv) { report.csv() }
+            try stage(spec.report.html) { report.page().html() }
+        } catch {
+            for report in staged { report.abandon() }
+            throw error
         }
-        if let path = spec.report.html {
-            try StagedFile.write(report.page().html().utf8, to: path)
+        return staged
+    }
+
+    /// Writes the reports that the spec asks for, calls `commit`, which puts the outputs in place, and puts the reports in place after
+    /// them.
+    func withReports(_ report: ConversionReport, commit: () throws -> Void) throws {
+        let staged = try stageReports(report)
+        do {
+            try commit()
+            for report in staged { try report.commit() }
+        } catch {
+            for report in staged { report.abandon() }
+            throw error
         }
     }
 }

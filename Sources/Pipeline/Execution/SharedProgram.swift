@@ -41,13 +41,17 @@ final class SharedProgram: Sendable {
 
     /// Puts the programs of all branches that concern one tensor of the input together.
     ///
-    /// - Parameter branches: For each branch, the programs of its tensors.
+    /// - Parameters:
+    ///   - branches: For each branch, the programs of its tensors.
+    ///   - isWanted: Asked for each tensor of a branch.
     /// - Returns: In the order of the input, then what comes from elsewhere.
-    static func programs(of branches: [[TensorProgram]]) -> [SharedProgram] {
+    static func programs(
+        of branches: [[TensorProgram]], where isWanted: (_ tensor: Int) -> Bool = { _ in true }
+    ) -> [SharedProgram] {
         var byTensor: [Int: [Member]] = [:]
         var others: [Member] = []
         for (branch, programs) in branches.enumerated() {
-            for (tensor, program) in programs.enumerated() {
+            for (tensor, program) in programs.enumerated() where isWanted(tensor) {
                 let member = Member(branch: branch, tensor: tensor, program: program)
                 switch program.source {
                 case .input(let index): byTensor[index, default: []].append(member)

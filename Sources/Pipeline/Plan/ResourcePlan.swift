@@ -17,12 +17,16 @@ public struct ResourcePlan: Sendable {
     public let peakMemory: Int
     /// Elements that a worker's chunk must hold.
     let chunkCapacity: Int
+    /// Floats that a chunk needs of each element beside what all do.
+    let extraFloats: Int
     /// Bytes that a worker's copy buffer must hold.
     let copyCapacity: Int
     /// Tensors in progress at once.
     let openTensors: Int
     /// Bytes of the largest input that is kept in memory from its first pass to its last; 0 where the budget has no room.
     let heldCapacity: Int
+    /// Bytes that may wait for their place in containers and patches; what does not find room waits in a file.
+    let waitingMemory: Int
 
     /// Elements that a chunk aims at: few enough for a core's own cache, enough that a system call costs nothing. Less where
     /// memory is short.
@@ -36,7 +40,9 @@ public struct ResourcePlan: Sendable {
     init(models: [PlannedModel], programs: [SharedProgram], options: PipelineOptions) throws(PlanError) {
         let capacity = programs.lazy.filter { !$0.isCopy }.map(\.chunkElements).max() ?? 0
         let copyBytes = programs.lazy.filter(\.isCopy).map(\.chunkBytes).max() ?? 0
-        let perThread = ResourcePlan.bytesPerThread(chunkCapacity: capacity, copyCapacity: copyBytes)
+        extraFloats = programs.lazy.map { $0.extraFloats(models) }.max() ?? 0
+        let perThread = ResourcePlan.bytesPerThread(
+            chunkCapacity: capacity, extraFloats: extraFloats, copyCapacity: copyBytes)
         let factorBytes = programs.map { $0.factorBytes(models) }.max() ?? 0
         let gathering = models.reduce(0) { $0 + ResourcePlan.gatheringMemory($1, options) }
         // A model without elements takes none.
@@ -54,20 +60,30 @@ public struct ResourcePlan: Sendable {
             threads: threads, perThread: perThread, factorBytes: factorBytes, gathering: gathering)
         let held = programs.lazy.map(\.heldBytes).max() ?? 0
         heldCapacity = working + openTensors * HeldInput.byteCount(capacity: held) <= options.memory ? held : 0
-        peakMemory = working + openTensors * HeldInput.byteCount(capacity: heldCapacity)
+        let withInput = working + openTensors * HeldInput.byteCount(capacity: heldCapacity)
+        let letsWait = models.contains { $0.outputs.contains { [.nf4, .patch].contains($0.format) } }
+        waitingMemory =
+            letsWait
+            ? min(max(options.memory - withInput, ResourcePlan.leastWaiting), NF4ContainerWriter.standardMemoryLimit)
+            : 0
+        peakMemory = withInput + waitingMemory
         bytesRead = programs.reduce(0) { $0 + $1.input.parts.reduce(0) { $0 + $1.byteCount } }
         bytesWritten = models.flatMap(\.outputs).map { output in
             output.format == .patch ? 0 : output.tensors.reduce(0) { $0 + $1.parts.reduce(0) { $0 + $1.byteCount } }
         }
     }
 
+    /// Bytes that wait for their place in containers and patches even if the budget has no room: some pieces.
+    private static let leastWaiting = 4 << 20
+
     /// Bytes of memory that a worker needs for itself.
-    static func bytesPerThread(chunkCapacity: Int, copyCapacity: Int) -> Int {
-        chunkCapacity * Chunk.bytesPerElement + copyCapacity
+    ///
+    /// - Parameter extraFloats: That a chunk needs of each element beside what all do.
+    static func bytesPerThread(chunkCapacity: Int, extraFloats: Int, copyCapacity: Int) -> Int {
+        chunkCapacity * (Chunk.bytesPerElement + extraFloats * 4) + copyCapacity
     }
 
-    /// Bytes that wait in memory for more of their place in a model's outputs. (What waits for containers and patches has a
-    /// limit of its own.)
+    /// Bytes that wait in memory for more of their place in a model's safetensors files.
     static func gatheringMemory(_ model: PlannedModel, _ options: PipelineOptions) -> Int {
         model.outputs.count { $0.format == .safetensors || $0.format == .bitsandbytes }
             * WindowedOutput.memory(threads: threadsAsked(options))
@@ -111,7 +127,32 @@ extension SharedProgram {
     }
 }
 
+extension SharedProgram {
+    /// Floats that a chunk needs of each element beside what all do, on the way through this tensor.
+    fileprivate func extraFloats(_ models: [PlannedModel]) -> Int {
+        members.map { models[$0.branch].extraFloats($0.program.operations) }.max() ?? 0
+    }
+}
+
 extension PlannedModel {
+    /// As many as ``Chunk/unmerged``, ``Chunk/single`` and ``Chunk/laterUpdate`` take, where they are needed.
+    fileprivate func extraFloats(_ operations: [any TensorOperation]) -> Int {
+        let merges = operations.filter { !$0.changes.isEmpty || $0.resultShape != nil }
+        return (merges.contains { $0.changes.contains(where: mustBeInOrder) } ? 2 : 0) + (merges.count > 1 ? 1 : 0)
+    }
+
+    /// Whether a change may have to be applied after those before it, and cannot be added up with them.
+    private func mustBeInOrder(_ pending: PendingChange) -> Bool {
+        switch kind(of: pending) {
+        case .lowRank(let index):
+            let module = adapters[pending.adapter].adapter.modules[index]
+            return module.hasMagnitude || module.kind == .embedding
+                || (pending.placement ?? module.placement).isRoundedFirst
+        case .rows: return true
+        case .bias, .replacement: return false
+        }
+    }
+
     /// Bytes of the data of all changes that a tensor's operations merge.
     func factorBytes(_ tensor: PlannedTensor) -> Int {
         tensor.operations.reduce(0) { total, operation in

@@ -38,7 +38,6 @@ struct RunOptions: ParsableArguments {
             progress: progress.show)
         let report = try executor.run()
         progress.clear()
-        try plan.writeReports(report)
         if json {
             try StandardOutput.write(report.json.serialized(.pretty) + "\n")
         } else if !quiet {
