@@ -69,11 +69,17 @@ import Testing
     }
 
     /// The copies of a layer may lie in shards of different parts, which read the layer once each.
-    @Test func replicatedLayersAreNotShared() throws {
-        try expectRefusal(
-            "llama-nf4", Self.attach("replicated") + #", {"op": "merge-in-4bit"}"#,
-            output: #"{"path": "out", "max_shard_size": "20KB"}"#, arguments: ["--part", "1/2"],
-            saying: "--part", "the adapter replicates layers", "in one process")
+    @Test func partsReplicateLayersAsOneRunDoes() throws {
+        func spec(_ output: String) throws -> String {
+            try workspace.spec(
+                input: Self.fixtures.appendingPathComponent("bases/llama-nf4").path,
+                steps: Self.attach("replicated") + #", {"op": "merge-in-4bit"}"#,
+                output: #"{"path": "\#(output)", "max_shard_size": "20KB"}"#)
+        }
+        try qconv("pipeline", spec("whole"), "--quiet")
+        for part in ["1/3", "2/3", "3/3"] { try qconv("pipeline", spec("parts"), "--part", part, "--quiet") }
+        try qconv("batch", "finish", spec("parts"), "--quiet")
+        #expect(try workspace.contents(of: "parts") == workspace.contents(of: "whole"))
     }
 
     @Test func containersTakeNoPendingReplication() throws {

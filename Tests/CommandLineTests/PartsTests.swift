@@ -48,6 +48,29 @@ import Testing
         #expect(!workspace.exists(".parts.qconv-parts"))
     }
 
+    /// A head that an adapter unties comes of the embedding, and may lie in another part's shard.
+    @Test func tensorsOfOneTensorMayLieInDifferentParts() throws {
+        let fixtures = PartsTests.kinds
+        func spec(_ name: String) throws -> String {
+            try workspace.write(
+                """
+                {"input": "\(fixtures)/bases/tied", "output": {"path": "\(name)", "max_shard_size": "6KB"},
+                 "steps": [{"op": "attach-adapter", "path": "\(fixtures)/adapters/tied-saved-head"},
+                           {"op": "dequantize-merge"}], "report": {"json": "\(name).json"}}
+                """, to: "\(name)-spec.json")
+            return workspace.path("\(name)-spec.json")
+        }
+        try qconv("pipeline", spec("whole"), "--quiet")
+        let shards = try workspace.names(in: "whole").count { $0.hasSuffix(".safetensors") }
+        for number in 1...shards { try qconv("pipeline", spec("parts"), "--part", "\(number)/\(shards)", "--quiet") }
+        try qconv("batch", "finish", spec("parts"), "--quiet")
+        #expect(try workspace.contents(of: "parts") == workspace.contents(of: "whole"))
+        #expect(try report("parts.json") == report("whole.json"))
+    }
+
+    private static let kinds = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Fixtures/adapter-kinds").path
+
     /// Parts keep figures although nobody has asked for them yet.
     @Test func quietPartsHaveFigures() throws {
         func spec(_ name: String) throws -> String {

@@ -31,12 +31,6 @@ public struct PartedConversion: Sendable {
                 place: "--part", problem: "each part writes whole shards, and the output is one file",
                 remedy: "give a directory and \"max_shard_size\", such as \"5GB\"")
         }
-        guard plan.model.layerSources == nil else {
-            throw PlanError(
-                place: "--part",
-                problem: "the adapter replicates layers, whose copies may lie in shards of different parts",
-                remedy: "convert the model in one process, without \"--part\"")
-        }
         try plan.checkDestinations()
         self.output = output
         assembly = try ShardAssembly(
@@ -132,13 +126,13 @@ public struct PartedConversion: Sendable {
         ).report()
         report.gates = plan.spec.report.gates.map(report.result)
         report.isDiscarded = plan.spec.report.onFailure == .discard && report.gates.contains { !$0.hasPassed }
-        if !report.isDiscarded {
+        try plan.withReports(report) {
+            guard !report.isDiscarded else { return }
             let config = plan.model.configuration(of: output)
             try assembly.assemble(
                 paths, at: output.spec.path, sideFiles: plan.model.input.sideFiles(config: config),
                 force: options.force)
         }
-        try plan.writeReports(report)
         // With a failed gate the parts stay: another spec for the report can be finished from them.
         if !report.isDiscarded { try StagedFile.remove(directory) }
         return report

@@ -17,9 +17,8 @@ public struct PassPlan: Sendable {
     /// - Throws: ``PlanError`` when the memory budget is too small.
     init(_ plan: PipelinePlan, tensors: Set<Int>, options: PipelineOptions) throws(PlanError) {
         plans = [plan]
-        programs = plan.ownPrograms.filter { program in
-            program.members.contains { tensors.contains($0.tensor) }
-        }
+        // Tensors that come of one tensor of the input may lie in shards of different parts.
+        programs = SharedProgram.programs(of: [plan.programs], where: tensors.contains)
         resources = try ResourcePlan(models: [plan.model], programs: programs, options: options)
     }
 
