@@ -73,6 +73,14 @@ import Testing
         (#"{"op": "quantize", "include": "a"}"#, "it must be a list of strings"),
         (#"{"op": "quantize", "include": []}"#, "it must be a list of strings"),
         (#"{"op": "attach-adapter", "path": "a", "weight": "1"}"#, "it must be a number"),
+        (
+            #"{"op": "attach-adapter", "path": "a", "weight": 1e300}"#,
+            #""weight" is 1e+300; it must be a number that float32"#
+        ),
+        (
+            #"{"op": "attach-adapter", "combination": "cat", "adapters": [{"path": "a"}, {"path": "b", "weight": -1e39}]}"#,
+            #""adapters" 2: "weight" is -1e+39; it must be"#
+        ),
         (#"{"op": "attach-adapter", "path": ""}"#, "it must be a non-empty string"),
         (#"{"op": "cast"}"#, #"it must be "bf16", "f16" or "f32""#),
         (#"{"op": "save", "path": "a", "format": "gguf"}"#, #""nf4" or "patch""#),

@@ -1,6 +1,7 @@
 import Adapters
 import Checkpoints
 import Quantization
+import Reports
 import Tensors
 
 extension PlannedModel {
@@ -61,8 +62,15 @@ extension PlannedModel {
         if let rule = fit.rule { warnings.append("adapter \(path): its names were matched by a rule: \(rule)") }
     }
 
-    /// Whole tensors count fully or not at all.
+    /// Whole tensors count fully or not at all, and a scaling must be a number still when it is weighted.
     private static func checkWeight(_ weight: Double, of adapter: LoRAAdapter, place: String) throws(PlanError) {
+        if let module = adapter.modules.first(where: { !Float($0.scaling * weight).isFinite }) {
+            throw PlanError(
+                place: place,
+                problem:
+                    "\"weight\" is \(weight), and with the scaling of \(module.name), \(NumberText.significant(module.scaling, digits: 4)), more than float32 holds",
+                remedy: "give a smaller \"weight\"")
+        }
         let whole = adapter.changes.first { change in
             switch change.kind {
             case .lowRank, .bias: false

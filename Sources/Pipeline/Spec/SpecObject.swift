@@ -73,6 +73,21 @@ public struct SpecObject: Sendable {
     }
 
     /// One of an enumeration's cases, by its raw value.
+    /// What an adapter's updates are multiplied with; `nil` when the key is absent.
+    public func weight(_ key: String) throws(SpecError) -> Double? {
+        guard let weight = double(key) else { return nil }
+        try SpecObject.checkWeight(weight, key, place: place)
+        return weight
+    }
+
+    /// Refuses a weight that is infinite in float32, in which updates are computed.
+    static func checkWeight(_ weight: Double, _ key: String, place: String) throws(SpecError) {
+        guard !Float(weight).isFinite else { return }
+        throw SpecError(
+            place: place, problem: "\"\(key)\" is \(weight)",
+            remedy: "it must be a number that float32 holds, up to \(Float.greatestFiniteMagnitude)")
+    }
+
     public func choice<Value: RawRepresentable<String>>(_ key: String, _ type: Value.Type) throws(SpecError) -> Value {
         guard let text = string(key), let value = Value(rawValue: text) else {
             throw SpecError(
