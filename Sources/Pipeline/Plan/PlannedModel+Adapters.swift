@@ -113,6 +113,8 @@ extension PlannedModel {
     }
 
     /// Gives the embeddings and the head that the adapter does not have as a whole the rows it was trained with.
+    ///
+    /// - Throws: ``PlanError`` when the adapter has other rows, a tensor cannot be resized, or there is none to resize.
     private mutating func resizeVocabulary(
         to size: Int, for adapter: LoRAAdapter, _ names: AdapterNameFit, place: String
     ) throws(PlanError) {
@@ -127,6 +129,7 @@ extension PlannedModel {
             }
             replaced.insert(name)
         }
+        var hasEffect = replaced.contains { TokenMatrix(tensorName: $0) != nil }
         for index in tensors.indices {
             let tensor = tensors[index].tensor
             guard TokenMatrix(tensor) != nil, !replaced.contains(names.adapterName(of: tensor.name)),
@@ -139,6 +142,14 @@ extension PlannedModel {
             }
             tensors[index].append(
                 ResizeRows(dtype: dtype, shape: [size, tensor.shape[1]], rowsBefore: tensor.shape[0]))
+            hasEffect = true
+        }
+        guard hasEffect else {
+            throw PlanError(
+                place: place,
+                problem:
+                    "\"vocab_size\" is \(size), and the model has no embedding or output head with another number of rows",
+                remedy: "drop it")
         }
     }
 

@@ -26,13 +26,22 @@ public struct SpecObject: Sendable {
         }
         var values: OrderedDictionary<String, JSONValue> = [:]
         for key in keys {
+            let isEffective = key.condition.map { $0.values.contains(values[$0.key]?.string ?? "") } ?? true
+            guard isEffective || members[key.name] == nil || !key.kind.accepts(members[key.name] ?? .null) else {
+                let other = key.condition?.key ?? ""
+                throw SpecError(
+                    place: place,
+                    problem:
+                        "\"\(key.name)\" has no effect with \"\(other)\": \(values[other]?.serialized() ?? "null")",
+                    remedy: "drop it")
+            }
             guard let given = members[key.name] else {
                 guard !key.isRequired else {
                     throw SpecError(
                         place: place, problem: "the key \"\(key.name)\" is missing",
                         remedy: "it must be \(key.kind.expectation)")
                 }
-                if let defaultValue = key.defaultValue { values[key.name] = defaultValue }
+                if isEffective, let defaultValue = key.defaultValue { values[key.name] = defaultValue }
                 continue
             }
             guard key.kind.accepts(given) else {
@@ -64,15 +73,6 @@ public struct SpecObject: Sendable {
     public func double(_ key: String) -> Double? { values[key]?.double }
     public func strings(_ key: String) -> [String]? { values[key]?.array?.compactMap(\.string) }
 
-    /// The string of a required key.
-    public func requiredString(_ key: String) throws(SpecError) -> String {
-        guard let value = string(key) else {
-            throw SpecError(place: place, problem: "the key \"\(key)\" is missing")
-        }
-        return value
-    }
-
-    /// One of an enumeration's cases, by its raw value.
     /// What an adapter's updates are multiplied with; `nil` when the key is absent.
     public func weight(_ key: String) throws(SpecError) -> Double? {
         guard let weight = double(key) else { return nil }
@@ -88,6 +88,15 @@ public struct SpecObject: Sendable {
             remedy: "it must be a number that float32 holds, up to \(Float.greatestFiniteMagnitude)")
     }
 
+    /// The string of a required key.
+    public func requiredString(_ key: String) throws(SpecError) -> String {
+        guard let value = string(key) else {
+            throw SpecError(place: place, problem: "the key \"\(key)\" is missing")
+        }
+        return value
+    }
+
+    /// One of an enumeration's cases, by its raw value.
     public func choice<Value: RawRepresentable<String>>(_ key: String, _ type: Value.Type) throws(SpecError) -> Value {
         guard let text = string(key), let value = Value(rawValue: text) else {
             throw SpecError(
@@ -101,10 +110,15 @@ public struct SpecObject: Sendable {
         guard let value = values[key] else { return nil }
         if let bytes = value.int { return bytes }
         guard let text = value.string else { return nil }
+        let bytes: Int
         do {
-            return try ByteSize(parsing: text).bytes
+            bytes = try ByteSize(parsing: text).bytes
         } catch {
             throw SpecError(place: place, problem: "\"\(key)\": \(error)")
         }
+        guard bytes > 0 else {
+            throw SpecError(place: place, problem: "\"\(key)\" is \"\(text)\"", remedy: "it must be above 0")
+        }
+        return bytes
     }
 }
