@@ -31,8 +31,18 @@ struct AdapterDirectory {
                 .filter { AdapterDirectory.exists(path.appending($0).appending(AdapterFiles.configuration)) }
             throw AdapterError.noConfiguration(directory: path, nearby: nearby)
         }
-        guard let weights = AdapterFiles.weights(in: path) else { throw AdapterError.noWeights(directory: path) }
+        guard let weights = AdapterFiles.weights(in: path) else {
+            try AdapterDirectory.refuseUnreachable(AdapterFiles.weightsNames.map { path.appending($0) })
+            throw AdapterError.noWeights(directory: path)
+        }
         self.weights = weights
+    }
+
+    /// Tells files that are not there from those that may not be looked at.
+    private static func refuseUnreachable(_ paths: [FilePath]) throws(FileError) {
+        for path in paths where exists(path) {
+            if case .unreachable(let errno) = kind(of: path) { throw FileError(.open, path, errno) }
+        }
     }
 
     private enum Kind {

@@ -21,6 +21,9 @@ public struct AdapterExamination: Sendable {
     public private(set) var weights: (any CheckpointReader)?
     /// The names of the file's tensors, as `save_pretrained` would have written them.
     public var tensorNames: [String] { StateDictNames(weights?.tensors.map(\.name) ?? []).names }
+    /// The fields of the configuration that were refused or are missing, and that ``adapter`` does without or has a stand-in
+    /// for.
+    public private(set) var fieldsSetAside: Set<String> = []
     /// What is left without everything that was refused. Not for merging.
     public private(set) var adapter: LoRAAdapter?
 
@@ -65,6 +68,8 @@ public struct AdapterExamination: Sendable {
                     files: [location.configuration, location.weights])
                 return
             } catch let error as AdapterError {
+                // That nothing is left is no fault of a file that had something.
+                if case .empty = error, !weights.tensors.isEmpty { return }
                 errors.append(error)
                 guard remove(error, from: &rest, &left) else { return }
             } catch {
@@ -76,17 +81,27 @@ public struct AdapterExamination: Sendable {
     /// Takes away what an error is about.
     ///
     /// - Returns: Whether there was something to take away.
-    private func remove(_ error: AdapterError, from document: inout JSONValue, _ tensors: inout TensorSelection) -> Bool
-    {
+    private mutating func remove(
+        _ error: AdapterError, from document: inout JSONValue, _ tensors: inout TensorSelection
+    ) -> Bool {
+        /// What the rest is looked at with in the place of a field without which nothing opens; `nil` for other fields.
+        func standIn(for field: String) -> JSONValue? {
+            switch field {
+            case "peft_type": "LORA"
+            case "r", "lora_alpha": .int(tensors.likelyRank)
+            default: nil
+            }
+        }
         func removeField(_ key: String) -> Bool {
             // A pattern's path is key["pattern"].
             let field = String(key.prefix { $0 != "[" })
-            defer { document[field] = nil }
-            return document[field] != nil
+            fieldsSetAside.insert(field)
+            let found = document[field]
+            document[field] = standIn(for: field)
+            return found != document[field]
         }
         switch error {
-        case .missingKey(_, "peft_type", _): document["peft_type"] = "LORA"
-        case .missingKey(_, let key, _): document[key] = .int(tensors.likelyRank)
+        case .missingKey(_, let key, _): return removeField(key)
         case .wrongValue(_, let key?, _, _), .invalidPattern(_, let key, _): return removeField(key)
         case .unsupportedFields(_, let fields): return fields.map { removeField($0.key) }.contains(true)
         case .unsupportedTensors(_, let unsupported):

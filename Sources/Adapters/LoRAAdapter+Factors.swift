@@ -1,3 +1,4 @@
+import Quantization
 import Tensors
 
 extension LoRAAdapter {
@@ -107,11 +108,14 @@ extension LoRAAdapter {
             let placement = placement ?? module.placement
             let inFeatures = weights.tensors[module.tensors.a].shape.dropFirst().reduce(1, *)
             let outFeatures = module.outFeatures
-            let experts = placement.layout.experts.count
+            let isTransposed = placement.layout.isTransposed
+            let factors = LowRankUpdate.factorCount(
+                blocks: placement.layout.experts.count, rows: isTransposed ? inFeatures : outFeatures,
+                columns: isTransposed ? outFeatures : inFeatures, rank: placement.rank)
             let magnitudes = module.hasMagnitude ? 3 * outFeatures : 0
-            return (experts * placement.rank * (inFeatures + outFeatures) + magnitudes) * 4
+            return (factors + magnitudes) * 4
         case .bias(let index):
-            return modules[index].outFeatures * 4
+            return LowRankUpdate.factorCount(blocks: 1, rows: modules[index].outFeatures, columns: 1, rank: 1) * 4
         case .replacement:
             return 0
         case .rows(let tensor, _):

@@ -3,7 +3,8 @@ import Tensors
 
 /// Reads a checkpoint: what tensors it holds, from headers alone, and ranges of their data.
 ///
-/// Readers are safe to use from several threads at once and never hold more than headers in memory.
+/// Readers are safe to use from several threads at once. In memory they hold headers, and where data is compressed a small cache
+/// of what was decoded last.
 public protocol CheckpointReader: Sendable {
     /// The logical tensors in the order of the checkpoint.
     var tensors: [LogicalTensor] { get }

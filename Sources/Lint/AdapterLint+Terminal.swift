@@ -43,7 +43,7 @@ extension AdapterLint {
     }
 
     private var scalingClause: String {
-        let scalings = modules.map(\.scaling)
+        let scalings = modules.compactMap(\.scaling)
         guard let low = scalings.min(), let high = scalings.max() else { return "" }
         let texts = [low, high].map { NumberText.significant($0, digits: 4) }
         return texts[0] == texts[1] ? ", scaling \(texts[0])" : ", scalings from \(texts[0]) to \(texts[1])"
@@ -111,8 +111,8 @@ extension AdapterLint {
     private func facts(of module: LintedModule) -> [String] {
         [
             module.module.weightShape.map(String.init).joined(separator: "×"), String(module.rank),
-            NumberText.significant(module.module.alpha, digits: 4),
-            NumberText.significant(module.scaling, digits: 4), module.dtypeText,
+            module.alpha.map { NumberText.significant($0, digits: 4) } ?? "",
+            module.scaling.map { NumberText.significant($0, digits: 4) } ?? "", module.dtypeText,
             module.module.extras.joined(separator: ", "),
             basePath == nil ? "" : module.baseEncoding?.label ?? "does not fit",
         ]

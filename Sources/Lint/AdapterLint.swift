@@ -60,7 +60,7 @@ public struct AdapterLint: Sendable {
         modules = (examination.adapter?.modules ?? []).map { module in
             LintedModule(
                 module, tensors: examination.adapter?.weights.tensors ?? [],
-                fit: fits[module.name])
+                fit: fits[module.name], fieldsSetAside: examination.fieldsSetAside)
         }
         replacements = (examination.adapter?.changes ?? []).filter { $0.replacementText != nil }
         self.findings = LintCode.Severity.allCases.flatMap { severity in

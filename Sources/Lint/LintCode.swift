@@ -58,10 +58,10 @@ public enum LintCode: String, CaseIterable, Hashable, Sendable {
     public var severity: Severity {
         switch self {
         case .noConfiguration, .malformedConfiguration, .noWeights, .malformedWeights, .noTensors, .unsupportedMethod,
-            .missingField, .wrongValue, .unreadablePattern, .unsupportedField, .unsupportedTensor,
-            .inconsistentTensors, .unmatched, .foreignQuantization, .notFinite, .refused:
+            .missingField, .wrongValue, .unreadablePattern, .unsupportedField, .unknownField, .changedBase,
+            .unsupportedTensor, .inconsistentTensors, .unmatched, .foreignQuantization, .notFinite, .refused:
             .error
-        case .unknownField, .changedBase, .idlePattern, .idleTarget, .mixedDTypes, .missingLayers, .zeroScaling,
+        case .idlePattern, .idleTarget, .mixedDTypes, .missingLayers, .zeroScaling,
             .largeScaling, .targetWithoutFactors, .baseNameMismatch, .tiedEmbeddings, .grownVocabulary, .neverTrained,
             .zeroFactor:
             .doubtful

@@ -50,6 +50,7 @@ struct TensorChecks {
     }
 
     private var scalings: [LintFinding] {
+        guard examination.fieldsSetAside.isDisjoint(with: LintedModule.fieldsOfScaling) else { return [] }
         let isFloat16 = base?.config?.dtype == .f16
         let limit = isFloat16 ? TensorChecks.largeScalingInFloat16 : TensorChecks.largeScaling
         return adapter.modules.compactMap { module in

@@ -8,6 +8,8 @@ public struct JSONParseError: Error, Hashable, Sendable, CustomStringConvertible
         case invalidUTF8
         case controlCharacter
         case duplicateKey(String)
+        /// A key that differs from another one only in how a character is written: canonically equivalent in Unicode.
+        case equivalentKey(String)
         case tooDeep(limit: Int)
         case trailingContent
     }
@@ -30,6 +32,8 @@ public struct JSONParseError: Error, Hashable, Sendable, CustomStringConvertible
             case .invalidUTF8: "not valid UTF-8"
             case .controlCharacter: "an unescaped control character in a string"
             case .duplicateKey(let key): "the key \"\(key)\" stands twice in one object"
+            case .equivalentKey(let key):
+                "the key \"\(key)\" differs only in how a character is written from another one of its object"
             case .tooDeep(let limit): "nested more than \(limit) levels deep"
             case .trailingContent: "more text after the end of the document"
             }

@@ -220,8 +220,11 @@ package struct JSONReader {
             let keyOffset = position
             let key = try parseKey()
             let value = try parseValue()
-            guard members.updateValue(value, forKey: key) == nil else {
-                throw error(.duplicateKey(key), at: keyOffset)
+            let count = members.count
+            members[key] = value
+            guard members.count > count else {
+                let isSame = members.keys.contains { $0.utf8.elementsEqual(key.utf8) }
+                throw error(isSame ? .duplicateKey(key) : .equivalentKey(key), at: keyOffset)
             }
             skipWhitespace()
             if try closes(with: UInt8(ascii: "}"), "',' or '}'") { return .object(members) }

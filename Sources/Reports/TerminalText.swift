@@ -17,6 +17,12 @@ package enum TerminalText {
         return result
     }
 
+    /// The same of each line. For messages, which have line breaks of their own.
+    package static func printableLines(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0)) }
+            .joined(separator: "\n")
+    }
+
     /// Cuts out of the middle what is too long: the head names the layer, the tail the module, and the head gets a little
     /// more of the room.
     package static func shortened(_ text: String, to width: Int) -> String {
@@ -49,6 +55,14 @@ package enum TerminalText {
         }
         lines.append(line)
         return lines.enumerated().map { ($0 == 0 ? label : indent) + $1 }
+    }
+
+    /// Breaks a message that may have lines of its own, as ``wrapped(_:width:label:)`` breaks text. Its further lines are what
+    /// the first one announces, and are set off from it.
+    package static func wrappedMessage(_ text: String, width: Int) -> [String] {
+        text.split(separator: "\n").enumerated().flatMap { number, line in
+            wrapped(String(line), width: width, label: number == 0 ? "" : "  ")
+        }
     }
 
     package enum Alignment: Hashable, Sendable {

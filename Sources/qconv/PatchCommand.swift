@@ -140,7 +140,7 @@ struct PatchOptions: ParsableArguments {
         if json {
             try StandardOutput.write(document.serialized(.pretty) + "\n")
         } else if !quiet {
-            try StandardOutput.write(text)
+            try StandardOutput.write(TerminalText.printableLines(text))
         }
     }
 }

@@ -33,7 +33,7 @@ struct VerifyCommand: ParsableCommand {
                     result.damages.isEmpty
                     ? ["\(result.path): whole, \(NumberText.bytes(result.bytes))"]
                     : result.damages.map { $0.hasPrefix(result.path.string) ? $0 : "\(result.path): \($0)" }
-                try StandardOutput.write(lines.joined(separator: "\n") + "\n")
+                try StandardOutput.write(TerminalText.printableLines(lines.joined(separator: "\n") + "\n"))
             }
         }
         if results.contains(where: { !$0.damages.isEmpty }) { throw ExitCode(ExitStatus.gateFailed.rawValue) }

@@ -66,6 +66,45 @@ import Testing
                 == .duplicateKey(name: "__metadata__", key: "a"))
     }
 
+    /// Two spellings of one name are not the same name twice, but no two names either.
+    @Test func equivalentNames() throws {
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}")
+        let names = try #require(EquivalentNames(composed, decomposed))
+        #expect(EquivalentNames(composed, composed) == nil && EquivalentNames("a", "b") == nil)
+        let entry = #"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#
+        let found = try problem(safetensors(#"{"\#(composed)":\#(entry),"\#(decomposed)":\#(entry)}"#))
+        #expect(found == .equivalentNames(names))
+        #expect(
+            names.description.hasPrefix(
+                #""caf\u{e9}" and "cafe\u{301}" differ only in how a character is written"#))
+        let pieces = [composed, decomposed].map { SafetensorsPiece(name: $0, dtype: .u8, shape: [0], byteCount: 0) }
+        #expect(throws: CheckpointError.unwritable(reason: "the names of tensors \(names)")) {
+            try SafetensorsLayout(pieces: pieces, metadata: [:])
+        }
+    }
+
+    @Test func equivalentNamesInShards() throws {
+        try withTemporaryDirectory { directory throws in
+            for (shard, name) in [("a", "caf\u{e9}"), ("b", "cafe\u{301}")] {
+                try write(
+                    safetensors(#"{"\#(name)":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#),
+                    to: directory.appending("\(shard).safetensors"))
+            }
+            let index = directory.appending("model.safetensors.index.json")
+            for (map, phrase) in [
+                (
+                    #""caf\u00e9": "a.safetensors", "x": "b.safetensors""#,
+                    #"in a.safetensors and b.safetensors "caf\u{e9}""#
+                ),
+                (#""caf\u00e9": "a.safetensors", "cafe\u0301": "b.safetensors""#, "differs only in how a character"),
+            ] {
+                try write(Array(#"{"weight_map": {\#(map)}}"#.utf8), to: index)
+                let error = #expect(throws: CheckpointError.self) { try WeightsCheckpoint(path: index) }
+                #expect(error?.description.contains(phrase) == true, "\(error as Any)")
+            }
+        }
+    }
+
     @Test func entries() throws {
         #expect(try problem(safetensors(#"{"a":1}"#)) == .entryIsNoObject(name: "a", found: "a number"))
         #expect(

@@ -153,6 +153,10 @@ import Testing
         ("own-head", attach("tokens-alone-grown"), "names row 41"),
         ("own-head", attach("embedding-alone-grown"), "trained with 43 tokens"),
         ("own-head", attach("grown", #", "vocab_size": 42"#), #"the adapter has 43 rows"#),
+        (
+            "own-head", attach("plain", #", "vocab_size": 40"#),
+            "no embedding or output head with another number of rows"
+        ),
         ("own-head", attach("saved-head", #", "weight": 0.5"#), "has no weight"),
         ("own-head", attach("tied-saved-head", #", "vocab_size": 0"#), "at least 1"),
         ("own-head", attach("plain") + ", " + attach("saved-head") + ", " + attach("saved-head"), "another adapter"),

@@ -150,6 +150,21 @@ import Testing
         for (steps, phrase) in cases {
             try expectRefusal(workspace.spec(input: TinyLlama.base4Bit, steps: steps), saying: phrase)
         }
+        let idlePatterns = [
+            (#""exclude": ["model.norm.weight"]"#, #""model.norm.weight" of "exclude" leaves nothing out"#),
+            (
+                #""include": ["*up_proj*"], "exclude": ["*down_proj*"]"#,
+                #""*down_proj*" of "exclude" leaves nothing out"#
+            ),
+            (
+                #""include": ["*up_proj*", "*.0.mlp.down_proj*"], "exclude": ["*down_proj*"]"#,
+                #""*.0.mlp.down_proj*" of "include" matches is left out"#
+            ),
+        ]
+        for (patterns, phrase) in idlePatterns {
+            try expectRefusal(
+                workspace.spec(input: TinyLlama.base16Bit, steps: #"{"op": "quantize", \#(patterns)}"#), saying: phrase)
+        }
         try expectRefusal(
             workspace.spec(
                 input: TinyLlama.base4Bit, steps: cast, output: #"{"path": "out", "format": "safetensors"}"#),

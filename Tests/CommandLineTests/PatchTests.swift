@@ -1,5 +1,6 @@
 import Foundation
 import LosslessJSON
+import TestSupport
 import Testing
 
 /// Patches made, applied and taken off by the built binary, with the real model and adapters in examples/.
@@ -134,6 +135,15 @@ import Testing
         }
         let patch = #"{"path": "a.qpatch"}"#
         try refusal(TinyLlama.base16Bit, #"{"op": "quantize"}"#, patch, "a patch would be as large as the model")
+        let pickles = PickleFixtures.directory.appendingPathComponent("model/one-file").path
+        try refusal(
+            pickles, #"{"op": "cast", "dtype": "f32"}"#, patch,
+            "a patch lies between checkpoints in safetensors; convert it first: qconv convert \(pickles) DIRECTORY")
+        for models in [[pickles, TinyLlama.base16Bit], [TinyLlama.base16Bit, pickles]] {
+            let run = try QConvRun(["patch", "create"] + models + [workspace.path("a.qpatch")])
+            #expect(run.status == 2)
+            #expect(run.errors.contains("\(pickles): has PyTorch's files, and a patch lies between"), "\(run.errors)")
+        }
         try refusal(TinyLlama.base4Bit, #"{"op": "dequantize"}"#, patch, "(nf4+dq there, bf16 here)")
         try refusal(TinyLlama.base4Bit, TinyLlama.attach(50), patch, "attached but not merged")
         try refusal(

@@ -2,6 +2,7 @@ import Checkpoints
 import SampleModels
 import SystemPackage
 import Tensors
+import TestSupport
 import Testing
 
 /// Files whose checksums are right and whose contents are not.
@@ -64,6 +65,19 @@ import Testing
         #expect("\(NF4ContainerProblem.file(.unsupportedFeatures([7, 31])))".contains("numbers 7, 31"))
         parts.header.version = 2
         #expect(try problem(parts.assembled()) == .unsupportedVersion(2))
+    }
+
+    /// The format compares names by bytes, and models by characters.
+    @Test func equivalentNamesMakeNoModel() throws {
+        let directory = try TemporaryDirectory()
+        var generator = SeededGenerator(seed: 1)
+        var model = SampleModel()
+        for name in ["caf\u{e9}", "cafe\u{301}"] { model.add(SampleModel.dense(name, [2], .u8), &generator) }
+        let path = directory.file("a.nf4")
+        try model.write(to: path)
+        #expect(try NF4ContainerReader(path: path).tensors.count == 2)
+        let error = #expect(throws: CheckpointError.self) { try ModelDirectory(path: path) }
+        #expect(error?.description.contains("differ only in how a character is written") == true, "\(error as Any)")
     }
 
     @Test func theAdapterFlagMustFit() throws {

@@ -59,6 +59,21 @@ import Testing
             #expect(throws: ConversionError.self) { try self.convert(steps, wantsFigures: wantsFigures) }
         }
         #expect(errors[0] != nil && errors[0] == errors[1])
+        // They are true, and name a way out that the operation has.
+        let message = errors[0]?.description ?? ""
+        #expect(
+            message.contains("a NaN or an infinity among elements") || message.contains("would become NaN or infinite"))
+        #expect(message.contains("give the adapter a smaller \"weight\"") && !message.contains("exclude"), "\(message)")
+    }
+
+    @Test func badValuesWithoutAnAdapterCanBeLeftOut() throws {
+        try writeBase { $0 == 12_345 ? .nan : 0.01 }
+        let error = #expect(throws: ConversionError.self) {
+            try self.convert(#"{"op": "quantize"}"#, wantsFigures: true)
+        }
+        let message = error?.description ?? ""
+        #expect(message.contains("a NaN or an infinity among elements"), "\(message)")
+        #expect(message.contains("leave the tensor as it is with \"exclude\"") && !message.contains("smaller"))
     }
 
     /// What a gate or a report of the spec looks at is made whatever the options say.

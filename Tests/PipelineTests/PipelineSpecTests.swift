@@ -32,7 +32,7 @@ import Testing
         let expected = try JSONValue(
             parsing: #"""
                 {"input": "base", "steps": [
-                  {"op": "quantize", "quant_type": "nf4", "blocksize": 64, "double_quant": true, "rounding": "nearest", "seed": 0},
+                  {"op": "quantize", "quant_type": "nf4", "blocksize": 64, "double_quant": true, "rounding": "nearest"},
                   {"op": "attach-adapter", "path": "a", "weight": 1.0},
                   {"op": "merge-in-4bit", "rounding": "auto", "scales": "base", "seed": 0},
                   {"op": "cast", "dtype": "bf16"}],
@@ -73,11 +73,26 @@ import Testing
         (#"{"op": "quantize", "include": "a"}"#, "it must be a list of strings"),
         (#"{"op": "quantize", "include": []}"#, "it must be a list of strings"),
         (#"{"op": "attach-adapter", "path": "a", "weight": "1"}"#, "it must be a number"),
+        (
+            #"{"op": "attach-adapter", "path": "a", "weight": 1e300}"#,
+            #""weight" is 1e+300; it must be a number that float32"#
+        ),
+        (
+            #"{"op": "attach-adapter", "combination": "cat", "adapters": [{"path": "a"}, {"path": "b", "weight": -1e39}]}"#,
+            #""adapters" 2: "weight" is -1e+39; it must be"#
+        ),
+        (#"{"op": "quantize", "seed": 5}"#, #""seed" has no effect with "rounding": "nearest"; drop it"#),
+        (
+            #"{"op": "merge-in-4bit", "rounding": "nearest", "seed": 0}"#,
+            #""seed" has no effect with "rounding": "nearest"; drop it"#
+        ),
         (#"{"op": "attach-adapter", "path": ""}"#, "it must be a non-empty string"),
         (#"{"op": "cast"}"#, #"it must be "bf16", "f16" or "f32""#),
         (#"{"op": "save", "path": "a", "format": "gguf"}"#, #""nf4" or "patch""#),
         (#"{"op": "save", "path": "a", "max_shard_size": "5 parsecs"}"#, "max_shard_size"),
         (#"{"op": "save", "path": "a", "max_shard_size": 0}"#, "it must be a size"),
+        (#"{"op": "save", "path": "a", "max_shard_size": "0"}"#, "it must be above 0"),
+        (#"{"op": "save", "path": "a", "max_shard_size": "0GB"}"#, "it must be above 0"),
     ])
     func wrongValuesAreToldWhatWouldBeRight(step: String, expected: String) {
         #expect(message(step: step).contains(expected))

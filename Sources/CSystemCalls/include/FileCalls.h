@@ -6,7 +6,8 @@
 // The calls about files that Linux and Darwin have beyond POSIX, under one name each. They return 0 or set errno and
 // return -1; ENOSYS where the system has no such call.
 
-/// Reserves disk space for the first `size` bytes of a file, without changing its size where that is possible.
+/// Reserves disk space for the first `size` bytes of a file. Linux makes a shorter file that long, with zeros; Darwin leaves its
+/// size as it is.
 int file_reserve(int descriptor, int64_t size);
 
 /// Starts writing what is not on the disk yet, and does not wait for it.

@@ -65,6 +65,12 @@ public struct ModelDirectory: Sendable {
     }
 
     private init(path: FilePath, container: NF4ContainerReader) throws {
+        // A container compares bytes.
+        for tensors in [container.tensors] + container.adapters.map(\.tensors) {
+            guard let names = EquivalentNames(among: tensors.lazy.map(\.name)) else { continue }
+            throw CheckpointError.notACheckpoint(
+                path: path, found: "the names of tensors \(names.problem)", wayOut: EquivalentNames.wayOut)
+        }
         self.path = path
         self.container = container
         reader = container

@@ -15,6 +15,7 @@ public enum ShardIndexProblem: Error, Hashable, Sendable {
     case tensorNotInShard(name: String, shard: String, foundIn: String?)
     case tensorNotInIndex(name: String, shard: String)
     case duplicateTensor(name: String, shards: [String])
+    case equivalentNames(EquivalentNames, shards: [String])
 }
 
 extension ShardIndexProblem: CustomStringConvertible {
@@ -37,6 +38,8 @@ extension ShardIndexProblem: CustomStringConvertible {
         case .tensorNotInIndex(let name, let shard): "does not name the tensor \"\(name)\", which is in \(shard)"
         case .duplicateTensor(let name, let shards):
             "the tensor \"\(name)\" is in several shards: \(shards.joined(separator: ", "))"
+        case .equivalentNames(let names, let shards):
+            "the names of tensors in \(shards.joined(separator: " and ")) \(names)"
         }
     }
 }
@@ -104,19 +107,21 @@ struct ShardIndex {
     }
 
     private func check(names: [String], _ shards: [any WeightsFile]) throws(ShardIndexProblem) {
-        var found: [String: String] = [:]
+        var found: [String: (shard: String, name: String)] = [:]
         for (shardName, shard) in zip(names, shards) {
             for entry in shard.contents {
-                if let other = found.updateValue(shardName, forKey: entry.name) {
-                    throw .duplicateTensor(name: entry.name, shards: [other, shardName])
+                if let other = found.updateValue((shardName, entry.name), forKey: entry.name) {
+                    let shards = [other.shard, shardName]
+                    throw EquivalentNames(other.name, entry.name).map { .equivalentNames($0, shards: shards) }
+                        ?? .duplicateTensor(name: entry.name, shards: shards)
                 }
                 guard weightMap[entry.name] != nil else {
                     throw .tensorNotInIndex(name: entry.name, shard: shardName)
                 }
             }
         }
-        for (name, shard) in weightMap where found[name] != shard {
-            throw .tensorNotInShard(name: name, shard: shard, foundIn: found[name])
+        for (name, shard) in weightMap where found[name]?.shard != shard {
+            throw .tensorNotInShard(name: name, shard: shard, foundIn: found[name]?.shard)
         }
     }
 }

@@ -13,7 +13,7 @@ package final class PatchBase: Sendable {
     let tree: PatchTree
     private let known = Mutex<[Piece: PatchFingerprint]>([:])
 
-    /// - Throws: ``CheckpointError`` when it is a container, or has side files that are too large for a patch;
+    /// - Throws: ``CheckpointError`` when it is not in safetensors, or has side files that are too large for a patch;
     ///   ``Tensors/FileError``.
     package init(_ model: ModelDirectory) throws {
         tree = try PatchSource.tree(of: model)

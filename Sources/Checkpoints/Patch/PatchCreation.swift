@@ -8,7 +8,7 @@ public struct PatchCreation: Sendable {
     private let target: PatchSource
     private let targetTree: PatchTree
 
-    /// - Throws: ``CheckpointError`` when one of them is a container, or too little of the target can be taken over from
+    /// - Throws: ``CheckpointError`` when one of them is not in safetensors, or too little of the target can be taken over from
     ///   the base for a patch to make sense.
     public init(base: ModelDirectory, target: ModelDirectory) throws {
         self.base = try PatchBase(base)

@@ -31,18 +31,29 @@ struct PatchSource: Sendable {
 
     func bytes(ofSideFile name: String) -> [UInt8]? { sideFiles.first { $0.name == name }?.bytes }
 
-    /// The files of weights; only of safetensors, because a container's bytes could not be restored.
+    /// The files of weights; only of safetensors, because the bytes of others could not be restored.
     ///
-    /// - Throws: ``CheckpointError/notACheckpoint(path:found:wayOut:)`` for a container.
+    /// - Throws: ``CheckpointError/notACheckpoint(path:found:wayOut:)`` for a container, and for PyTorch's files.
     static func tree(of model: ModelDirectory) throws -> PatchTree {
-        guard model.container == nil else {
-            throw CheckpointError.notACheckpoint(
-                path: model.path, found: "is a container, and a patch lies between checkpoints in safetensors",
-                wayOut: "unpack it first: qconv convert \(model.path) DIRECTORY")
+        if let obstacle = model.patchObstacle {
+            throw CheckpointError.notACheckpoint(path: model.path, found: obstacle.found, wayOut: obstacle.wayOut)
         }
         let files = model.reader.files
         let weights = files.filter { $0.extension != "json" }
         let first = files.first { $0.extension == "json" } ?? weights.first
         return try PatchTree(weights, in: first?.removingLastComponent() ?? model.path)
+    }
+}
+
+extension ModelDirectory {
+    /// Why no patch leads from this model or to it, and what to do about that; `nil` when one can.
+    package var patchObstacle: (found: String, wayOut: String)? {
+        let patches = "a patch lies between checkpoints in safetensors"
+        if container != nil {
+            return ("is a container, and \(patches)", "unpack it first: qconv convert \(path) DIRECTORY")
+        }
+        let isPyTorch = reader.files.contains { WeightsFormat(fileName: $0.lastComponent?.string ?? "") == .pyTorch }
+        guard isPyTorch else { return nil }
+        return ("has PyTorch's files, and \(patches)", "convert it first: qconv convert \(path) DIRECTORY")
     }
 }

@@ -125,7 +125,10 @@ struct PickleObjects {
         for (key, value) in heap.dictionaries[index].members {
             guard case .text(let name) = key else { throw .nameIsNoString(found: key.kind) }
             guard case .tensor(let tensor) = value else { throw .notATensor(name: name, found: value.kind) }
-            guard names.insert(name).inserted else { throw .duplicateName(name) }
+            let (isNew, other) = names.insert(name)
+            guard isNew else {
+                throw EquivalentNames(other, name).map { .equivalentNames($0) } ?? .duplicateName(name)
+            }
             tensors.append((name, heap.tensors[tensor]))
         }
         return tensors

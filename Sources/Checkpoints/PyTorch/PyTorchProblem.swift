@@ -35,6 +35,7 @@ public enum PyTorchProblem: Error, Hashable, Sendable {
     case nameIsNoString(found: String)
     case notATensor(name: String, found: String)
     case duplicateName(String)
+    case equivalentNames(EquivalentNames)
     case unsupportedDType(String)
     /// A tensor whose storage, shape or strides are impossible or not supported.
     case invalidTensor(name: String?, reason: String)
@@ -92,6 +93,7 @@ extension PyTorchProblem: CustomStringConvertible {
             the part that is one by itself
             """
         case .duplicateName(let name): "the dictionary has \"\(name)\" twice"
+        case .equivalentNames(let names): "the names of tensors \(names)"
         case .unsupportedDType(let name): "holds values of \(name), a type that safetensors does not have"
         case .invalidTensor(let name, let reason): "\(name.map { "tensor \"\($0)\"" } ?? "a tensor"): \(reason)"
         case .invalidStorage(let key, let reason): "storage \"\(key)\": \(reason)"

@@ -33,8 +33,9 @@ struct SafetensorsHeaderParser {
                 guard metadata == nil else { throw SafetensorsProblem.duplicateName(name) }
                 metadata = try SafetensorsHeaderParser.parseMetadata(&reader)
             } else {
-                guard indices.updateValue(tensors.count, forKey: name) == nil else {
-                    throw SafetensorsProblem.duplicateName(name)
+                if let other = indices.updateValue(tensors.count, forKey: name) {
+                    throw EquivalentNames(tensors[other].name, name).map { SafetensorsProblem.equivalentNames($0) }
+                        ?? .duplicateName(name)
                 }
                 tensors.append(try parseUsualTensor(name, &reader) ?? parseTensor(name, &reader))
             }

@@ -100,8 +100,12 @@ public struct SafetensorsLayout: Sendable {
     static func checkNames(_ pieces: some Sequence<SafetensorsPiece>, count: Int) throws(CheckpointError) {
         var names = Set<String>(minimumCapacity: count + 1)
         names.insert("__metadata__")
-        for piece in pieces where !names.insert(piece.name).inserted {
-            throw .unwritable(reason: "two tensors would be named \"\(piece.name)\"")
+        for piece in pieces {
+            let (isNew, other) = names.insert(piece.name)
+            guard !isNew else { continue }
+            throw .unwritable(
+                reason: EquivalentNames(other, piece.name).map { "the names of tensors \($0)" }
+                    ?? "two tensors would be named \"\(piece.name)\"")
         }
     }
 

@@ -12,6 +12,7 @@ public enum SafetensorsProblem: Error, Hashable, Sendable {
     case headerIsNoObject
     case invalidJSON(JSONParseError)
     case duplicateName(String)
+    case equivalentNames(EquivalentNames)
     /// `__metadata__` is something else than an object whose values are strings.
     case invalidMetadata(found: String)
     case entryIsNoObject(name: String, found: String)
@@ -49,6 +50,7 @@ extension SafetensorsProblem: CustomStringConvertible {
         case .headerIsNoObject: "the header does not start with '{'; this is no safetensors file"
         case .invalidJSON(let error): "the header is not valid JSON: \(error)"
         case .duplicateName(let name): "the header lists tensor \"\(name)\" twice"
+        case .equivalentNames(let names): "the names of tensors \(names)"
         case .invalidMetadata(let found): "__metadata__ must map strings to strings, found \(found)"
         case .entryIsNoObject(let name, let found): "tensor \"\(name)\": expected an object, found \(found)"
         case .missingKey(let name, let key): "tensor \"\(name)\": \"\(key)\" is missing"

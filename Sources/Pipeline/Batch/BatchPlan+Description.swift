@@ -37,7 +37,7 @@ extension BatchPlan {
         }
         let others = items.filter { $0.plan == nil }
         if !others.isEmpty { lines += ["", "not converted"] + others.map(line) }
-        return lines.joined(separator: "\n") + "\n"
+        return lines.map { TerminalText.printableLines($0) + "\n" }.joined()
     }
 
     /// Bytes of input that all passes read.

@@ -14,6 +14,8 @@ struct Emit: TensorOperation {
     let elementCount: Int
     /// Whether no operation before this one has changed anything.
     let isUntouched: Bool
+    /// Whether an operation before this one has merged an adapter's change.
+    let isMerged: Bool
     let tensorName: String
     let place: String
 
@@ -47,13 +49,18 @@ struct Emit: TensorOperation {
         let present = sums.reduce(0) { $0 + $1.nonFiniteExact }
         switch encoding {
         case .dense(let dtype) where introduced > 0:
-            throw .overflow(tensor: tensorName, place: place, dtype: dtype, count: introduced, range: chunk.range)
-        case .dense where present > 0:
+            throw .overflow(
+                tensor: tensorName, place: place, dtype: dtype, count: introduced, range: chunk.range,
+                isMerged: isMerged)
+        case .dense(let dtype) where present > 0:
+            // What is no number in the input may stay so.
             let stored = chunk.nonFiniteStored
             guard present > stored else { return }
-            throw .updateOverflow(tensor: tensorName, place: place, count: present - stored, range: chunk.range)
+            throw .overflow(
+                tensor: tensorName, place: place, dtype: dtype, count: present - stored, range: chunk.range,
+                isMerged: isMerged)
         case .blockQuantized where introduced + present > 0:
-            throw .notFinite(tensor: tensorName, place: place, count: introduced + present, range: chunk.range)
+            throw .notFinite(tensor: tensorName, place: place, range: chunk.range, isMerged: isMerged)
         default: return
         }
     }
@@ -70,25 +77,42 @@ struct Emission: Sendable {
 
 /// Why the data of a tensor cannot be converted as planned.
 public enum ConversionError: Error, Hashable, Sendable, CustomStringConvertible {
-    /// Finite results that the dtype cannot hold.
-    case overflow(tensor: String, place: String, dtype: DType, count: Int, range: Range<Int>)
+    /// Results that are NaN or infinite in the dtype, and are not in real arithmetic; `isMerged` when an adapter's change is
+    /// a part of them.
+    case overflow(tensor: String, place: String, dtype: DType, count: Int, range: Range<Int>, isMerged: Bool)
     /// DoRA scales an output of zeros to a length.
     case zeroNorm(tensor: String, output: Int)
-    /// Updates that make finite weights infinite, or are not finite themselves.
-    case updateOverflow(tensor: String, place: String, count: Int, range: Range<Int>)
-    /// NaN or infinite values that would spoil whole blocks of codes.
-    case notFinite(tensor: String, place: String, count: Int, range: Range<Int>)
+    /// NaN or infinite values that would spoil whole blocks of codes; `isMerged` when an adapter's change is a part of them.
+    case notFinite(tensor: String, place: String, range: Range<Int>, isMerged: Bool)
 
     public var description: String {
         switch self {
-        case .overflow(let tensor, let place, let dtype, let count, let range):
-            "\(place): \"\(tensor)\": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are too large for \(dtype.rawValue) and would become infinite; use bf16 or f32"
+        case .overflow(let tensor, let place, let dtype, let count, let range, let isMerged):
+            """
+            \(place): "\(tensor)": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) would become \
+            NaN or infinite in \(dtype.rawValue); \(ConversionError.wayOut(of: dtype, isMerged: isMerged))
+            """
         case .zeroNorm(let tensor, let output):
             "\"\(tensor)\": with the update output \(output) is all zeros, which DoRA's magnitude cannot scale (PEFT would write NaN); was the adapter trained on this base?"
-        case .updateOverflow(let tensor, let place, let count, let range):
-            "\(place): \"\(tensor)\": with the update \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are too large for any dtype; are the adapter's factors and its \"weight\" right?"
-        case .notFinite(let tensor, let place, let count, let range):
-            "\(place): \"\(tensor)\": \(count) values among elements \(range.lowerBound) to \(range.upperBound - 1) are NaN or infinite and would spoil their whole blocks; repair the input, or leave the tensor dense with \"exclude\""
+        case .notFinite(let tensor, let place, let range, let isMerged):
+            """
+            \(place): "\(tensor)": a NaN or an infinity among elements \(range.lowerBound) to \(range.upperBound - 1) would \
+            spoil whole blocks of codes; \(ConversionError.wayOutOfNaN(isMerged: isMerged))
+            """
+        }
+    }
+
+    private static func wayOutOfNaN(isMerged: Bool) -> String {
+        isMerged
+            ? "the base is damaged there, or the update is too large: give the adapter a smaller \"weight\", or take another one"
+            : "repair the input, or leave the tensor as it is with \"exclude\""
+    }
+
+    /// What to do about values that a dtype cannot hold.
+    private static func wayOut(of dtype: DType, isMerged: Bool) -> String {
+        switch dtype {
+        case .f16: isMerged ? "use bf16 or f32, or give the adapter a smaller \"weight\"" : "use bf16 or f32"
+        default: wayOutOfNaN(isMerged: isMerged)
         }
     }
 }

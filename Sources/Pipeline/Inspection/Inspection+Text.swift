@@ -5,7 +5,7 @@ import Tensors
 extension Inspection {
     /// Everything, or one tensor, for a terminal.
     public func text(tensor name: String?) throws(PlanError) -> String {
-        if let name { return Inspection.lines(of: try find(name)).joined(separator: "\n") + "\n" }
+        if let name { return Inspection.joined(Inspection.lines(of: try find(name))) }
         var lines = ["\(path): \(kind), \(NumberText.bytes(fileBytes))"]
         let elements = tensors.reduce(0) { $0 + $1.elementCount }
         if elements > 0, kind != "adapter" {
@@ -36,7 +36,12 @@ extension Inspection {
                 "made by qconv \(provenance?["qconv_version"]?.string ?? "?") from \(spec["input"]?.string ?? "?")")
         }
         if kind != "adapter" { lines += [""] + tensorLines }
-        return lines.joined(separator: "\n") + "\n"
+        return Inspection.joined(lines)
+    }
+
+    /// Lines as text, with escapes for what a terminal would act on: names and metadata may hold anything.
+    private static func joined(_ lines: [String]) -> String {
+        lines.map { TerminalText.printable($0) + "\n" }.joined()
     }
 
     /// How much of the model is in which encoding.

@@ -1,6 +1,7 @@
 import Adapters
 import Checkpoints
 import Quantization
+import Reports
 import Tensors
 
 extension PlannedModel {
@@ -61,8 +62,15 @@ extension PlannedModel {
         if let rule = fit.rule { warnings.append("adapter \(path): its names were matched by a rule: \(rule)") }
     }
 
-    /// Whole tensors count fully or not at all.
+    /// Whole tensors count fully or not at all, and a scaling must be a number still when it is weighted.
     private static func checkWeight(_ weight: Double, of adapter: LoRAAdapter, place: String) throws(PlanError) {
+        if let module = adapter.modules.first(where: { !Float($0.scaling * weight).isFinite }) {
+            throw PlanError(
+                place: place,
+                problem:
+                    "\"weight\" is \(weight), and with the scaling of \(module.name), \(NumberText.significant(module.scaling, digits: 4)), more than float32 holds",
+                remedy: "give a smaller \"weight\"")
+        }
         let whole = adapter.changes.first { change in
             switch change.kind {
             case .lowRank, .bias: false
@@ -105,6 +113,8 @@ extension PlannedModel {
     }
 
     /// Gives the embeddings and the head that the adapter does not have as a whole the rows it was trained with.
+    ///
+    /// - Throws: ``PlanError`` when the adapter has other rows, a tensor cannot be resized, or there is none to resize.
     private mutating func resizeVocabulary(
         to size: Int, for adapter: LoRAAdapter, _ names: AdapterNameFit, place: String
     ) throws(PlanError) {
@@ -119,6 +129,7 @@ extension PlannedModel {
             }
             replaced.insert(name)
         }
+        var hasEffect = replaced.contains { TokenMatrix(tensorName: $0) != nil }
         for index in tensors.indices {
             let tensor = tensors[index].tensor
             guard TokenMatrix(tensor) != nil, !replaced.contains(names.adapterName(of: tensor.name)),
@@ -131,6 +142,14 @@ extension PlannedModel {
             }
             tensors[index].append(
                 ResizeRows(dtype: dtype, shape: [size, tensor.shape[1]], rowsBefore: tensor.shape[0]))
+            hasEffect = true
+        }
+        guard hasEffect else {
+            throw PlanError(
+                place: place,
+                problem:
+                    "\"vocab_size\" is \(size), and the model has no embedding or output head with another number of rows",
+                remedy: "drop it")
         }
     }
 

@@ -20,6 +20,7 @@ extension PlannedModel {
                     output: outputs.count, tensor: index, encoding: tensors[index].tensor.encoding,
                     elementCount: tensors[index].tensor.elementCount,
                     isUntouched: !tensors[index].operations.contains { !($0 is Emit) },
+                    isMerged: tensors[index].operations.contains { !$0.changes.isEmpty },
                     tensorName: tensors[index].tensor.name, place: place))
         }
         outputs.append(
@@ -97,11 +98,8 @@ extension PlannedModel {
             throw PlanError(
                 place: place, problem: "the path \(spec.path) is not a patch's", remedy: "let it end in .qpatch")
         }
-        guard input.container == nil else {
-            throw PlanError(
-                place: place,
-                problem: "\(input.path) is a container, and a patch lies between checkpoints in safetensors",
-                remedy: "unpack it first: qconv convert \(input.path) DIRECTORY")
+        if let obstacle = input.patchObstacle {
+            throw PlanError(place: place, problem: "\(input.path) \(obstacle.found)", remedy: obstacle.wayOut)
         }
         // Tensors that come from an adapter are not in the base either, but they are few and the patch holds them.
         let strange = tensors.filter { !$0.tensor.isStored(as: sourceTensor(of: $0)) }

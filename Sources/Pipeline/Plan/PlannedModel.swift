@@ -47,7 +47,8 @@ public struct PlannedModel: Sendable {
 
     /// The indices of the tensors that a stage's default or its `include` and `exclude` globs select.
     ///
-    /// - Throws: ``PlanError`` when a glob matches no tensor at all.
+    /// - Throws: ``PlanError`` when a glob has no effect: it matches no tensor at all, or leaves out none of those that would
+    ///   be selected, or all that it selects is left out.
     func select(
         _ filter: NameFilter, place: String, default isDefault: (PlannedTensor) -> Bool
     ) throws(PlanError) -> [Int] {
@@ -59,12 +60,26 @@ public struct PlannedModel: Sendable {
                     "patterns are compared to whole names such as \"\(tensors.first?.tensor.name ?? "")\"; * stands for any characters"
             )
         }
-        return tensors.indices.filter { index in
+        let candidates = tensors.indices.filter { index in
             let name = tensors[index].tensor.name
-            guard !filter.exclude.contains(where: { $0.matches(tensorName: name) }) else { return false }
             return filter.include.isEmpty
                 ? isDefault(tensors[index]) : filter.include.contains { $0.matches(tensorName: name) }
         }
+        func matches(_ glob: Glob, _ index: Int) -> Bool { glob.matches(tensorName: tensors[index].tensor.name) }
+        for glob in filter.exclude where !candidates.contains(where: { matches(glob, $0) }) {
+            throw PlanError(
+                place: place, problem: "the pattern \"\(glob.pattern)\" of \"exclude\" leaves nothing out",
+                remedy:
+                    "what it matches would stay as it is anyway: drop it, or correct it or \"include\"")
+        }
+        let selected = candidates.filter { index in !filter.exclude.contains { matches($0, index) } }
+        for glob in filter.include where !selected.contains(where: { matches(glob, $0) }) {
+            throw PlanError(
+                place: place,
+                problem: "all that the pattern \"\(glob.pattern)\" of \"include\" matches is left out by \"exclude\"",
+                remedy: "drop one of them")
+        }
+        return selected
     }
 }
 

@@ -29,14 +29,23 @@ public struct SpecKey: Sendable {
     public let defaultValue: JSONValue?
     /// Values that other tools know and that are refused here, with what to do instead.
     public let refused: [String: String]
+    /// What another key, one before this, must say for this one to have an effect; `nil` when it always has.
+    public let condition: Condition?
     /// One sentence for the schema.
     public let summary: String
 
+    /// A choice of which one value or several make another key effective.
+    public struct Condition: Sendable {
+        public let key: String
+        public let values: [String]
+    }
+
     public init(
         _ name: String, _ kind: Kind, required: Bool = false, default defaultValue: JSONValue? = nil,
-        refused: [String: String] = [:], _ summary: String
+        refused: [String: String] = [:], onlyWith condition: Condition? = nil, _ summary: String
     ) {
         self.refused = refused
+        self.condition = condition
         self.name = name
         self.kind = kind
         isRequired = required

@@ -26,13 +26,22 @@ public struct SpecObject: Sendable {
         }
         var values: OrderedDictionary<String, JSONValue> = [:]
         for key in keys {
+            let isEffective = key.condition.map { $0.values.contains(values[$0.key]?.string ?? "") } ?? true
+            guard isEffective || members[key.name] == nil || !key.kind.accepts(members[key.name] ?? .null) else {
+                let other = key.condition?.key ?? ""
+                throw SpecError(
+                    place: place,
+                    problem:
+                        "\"\(key.name)\" has no effect with \"\(other)\": \(values[other]?.serialized() ?? "null")",
+                    remedy: "drop it")
+            }
             guard let given = members[key.name] else {
                 guard !key.isRequired else {
                     throw SpecError(
                         place: place, problem: "the key \"\(key.name)\" is missing",
                         remedy: "it must be \(key.kind.expectation)")
                 }
-                if let defaultValue = key.defaultValue { values[key.name] = defaultValue }
+                if isEffective, let defaultValue = key.defaultValue { values[key.name] = defaultValue }
                 continue
             }
             guard key.kind.accepts(given) else {
@@ -64,6 +73,21 @@ public struct SpecObject: Sendable {
     public func double(_ key: String) -> Double? { values[key]?.double }
     public func strings(_ key: String) -> [String]? { values[key]?.array?.compactMap(\.string) }
 
+    /// What an adapter's updates are multiplied with; `nil` when the key is absent.
+    public func weight(_ key: String) throws(SpecError) -> Double? {
+        guard let weight = double(key) else { return nil }
+        try SpecObject.checkWeight(weight, key, place: place)
+        return weight
+    }
+
+    /// Refuses a weight that is infinite in float32, in which updates are computed.
+    static func checkWeight(_ weight: Double, _ key: String, place: String) throws(SpecError) {
+        guard !Float(weight).isFinite else { return }
+        throw SpecError(
+            place: place, problem: "\"\(key)\" is \(weight)",
+            remedy: "it must be a number that float32 holds, up to \(Float.greatestFiniteMagnitude)")
+    }
+
     /// The string of a required key.
     public func requiredString(_ key: String) throws(SpecError) -> String {
         guard let value = string(key) else {
@@ -86,10 +110,15 @@ public struct SpecObject: Sendable {
         guard let value = values[key] else { return nil }
         if let bytes = value.int { return bytes }
         guard let text = value.string else { return nil }
+        let bytes: Int
         do {
-            return try ByteSize(parsing: text).bytes
+            bytes = try ByteSize(parsing: text).bytes
         } catch {
             throw SpecError(place: place, problem: "\"\(key)\": \(error)")
         }
+        guard bytes > 0 else {
+            throw SpecError(place: place, problem: "\"\(key)\" is \"\(text)\"", remedy: "it must be above 0")
+        }
+        return bytes
     }
 }

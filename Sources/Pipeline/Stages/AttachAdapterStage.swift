@@ -46,7 +46,7 @@ struct AttachAdapterStage: Stage {
             let path = try arguments.requiredString("path")
             source = .directory(AdapterOpening(path: directory.pushing(FilePath(path))), inSpec: path)
         }
-        weight = arguments.double("weight") ?? 1
+        weight = try arguments.weight("weight") ?? 1
         vocabularySize = arguments.int("vocab_size")
         if let vocabularySize, vocabularySize < 1 {
             throw SpecError(

@@ -74,9 +74,11 @@ struct CombinedAdapterSource: Sendable {
             }
         }
         var adapters: [(path: FilePath, inSpec: String, weight: Double)] = []
-        for element in list {
+        for (index, element) in list.enumerated() {
             guard let path = element["path"]?.string else { continue }
-            adapters.append((directory.pushing(FilePath(path)), path, element["weight"]?.double ?? 1))
+            let weight = element["weight"]?.double ?? 1
+            try SpecObject.checkWeight(weight, "weight", place: "\(arguments.place), \"adapters\" \(index + 1)")
+            adapters.append((directory.pushing(FilePath(path)), path, weight))
         }
         self.adapters = adapters
         combination = AdapterCombination(

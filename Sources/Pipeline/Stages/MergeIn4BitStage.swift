@@ -16,7 +16,10 @@ struct MergeIn4BitStage: Stage {
             "scales", .choice(Scales.allCases.map(\.rawValue)), default: "base",
             "base: the scales stay as they are, so codes that do not move stay identical. fresh: new ones are made, as PEFT does."
         ),
-        SpecKey("seed", .integer, default: 0, "The seed of stochastic rounding."),
+        SpecKey(
+            "seed", .integer, default: 0,
+            onlyWith: .init(key: "rounding", values: [Rounding.stochastic.rawValue, Rounding.auto.rawValue]),
+            "The seed of stochastic rounding."),
     ]
 
     enum Rounding: String, CaseIterable, Sendable {

@@ -31,7 +31,10 @@ struct QuantizationTarget: Sendable {
             SpecKey(
                 "rounding", .choice(FixedRounding.allCases.map(\.rawValue)), default: "nearest",
                 "nearest: as bitsandbytes. stochastic: unbiased, a function of seed, tensor name and element index."),
-            SpecKey("seed", .integer, default: 0, "The seed of stochastic rounding."),
+            SpecKey(
+                "seed", .integer, default: 0,
+                onlyWith: .init(key: "rounding", values: [FixedRounding.stochastic.rawValue]),
+                "The seed of stochastic rounding."),
         ] + NameFilter.keys
 
     init(_ arguments: SpecObject) throws(SpecError) {

@@ -7,7 +7,9 @@ extension BatchReport {
     public func terminalText(width: Int = 80, styled: Bool = false) -> String {
         let width = max(TerminalText.minimumWidth, width)
         let reasons = adapters.flatMap { adapter in
-            adapter.reason.map { TerminalText.wrapped("\(adapter.path): \($0)", width: width) } ?? []
+            adapter.reason.map {
+                TerminalText.wrappedMessage("\(TerminalText.printable(adapter.path)): \($0)", width: width)
+            } ?? []
         }
         let notices = warnings.flatMap { TerminalText.wrapped($0, width: width, label: "warning: ") }
         let closing = TerminalText.wrapped(conclusion, width: width)

@@ -43,7 +43,7 @@ final class BatchProgress: Sendable {
         if adapter.status == .converted, let kept = adapter.figures?.updateKept {
             text += ", \(NumberText.percentCutOff(kept)) of its update kept"
         }
-        if let reason = adapter.reason { text += ": \(TerminalText.printable(reason))" }
+        if let reason = adapter.reason { text += ": " + reason }
         return text
     }
 }

@@ -34,7 +34,7 @@ final class ProgressLine: Sendable {
             let seconds = max((now - start) / .seconds(1), 1e-3)
             let rate = Double(done) / seconds
             let left = rate > 0 ? Double(total - done) / rate : 0
-            StandardError.write(
+            StandardError.writeAsIs(
                 "\r\u{1B}[K\(label)\(NumberText.bytes(done)) of \(NumberText.bytes(total)), \(NumberText.bytes(Int(rate)))/s, \(NumberText.duration(seconds: left)) left"
             )
         }
@@ -43,7 +43,7 @@ final class ProgressLine: Sendable {
     /// Removes the line.
     func clear() {
         state.withLock { state in
-            if state.isShown { StandardError.write("\r\u{1B}[K") }
+            if state.isShown { StandardError.writeAsIs("\r\u{1B}[K") }
             state.isShown = false
         }
     }

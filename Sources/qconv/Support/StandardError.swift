@@ -1,3 +1,4 @@
+import Reports
 import SystemPackage
 
 #if canImport(Darwin)
@@ -10,7 +11,12 @@ import Glibc
 
 /// Where progress and messages go; results go to standard output.
 enum StandardError {
-    static func write(_ text: String) {
+    /// Writes a message. It may quote names from files that nobody vouches for: what a terminal would act on becomes escapes,
+    /// but for line breaks.
+    static func write(_ text: String) { writeAsIs(TerminalText.printableLines(text)) }
+
+    /// Writes text that a terminal is to act on.
+    static func writeAsIs(_ text: String) {
         // Nobody can be told that standard error is gone.
         _ = try? FileDescriptor.standardError.writeAll(text.utf8)
     }
