@@ -26,28 +26,27 @@ public struct SpecObject: Sendable {
         }
         var values: OrderedDictionary<String, JSONValue> = [:]
         for key in keys {
-            let isEffective = key.condition.map { $0.values.contains(values[$0.key]?.string ?? "") } ?? true
-            guard isEffective || members[key.name] == nil || !key.kind.accepts(members[key.name] ?? .null) else {
-                let other = key.condition?.key ?? ""
-                throw SpecError(
-                    place: place,
-                    problem:
-                        "\"\(key.name)\" has no effect with \"\(other)\": \(values[other]?.serialized() ?? "null")",
-                    remedy: "drop it")
-            }
+            let unmet = key.condition.flatMap { $0.values.contains(values[$0.key]?.string ?? "") ? nil : $0 }
             guard let given = members[key.name] else {
                 guard !key.isRequired else {
                     throw SpecError(
                         place: place, problem: "the key \"\(key.name)\" is missing",
                         remedy: "it must be \(key.kind.expectation)")
                 }
-                if isEffective, let defaultValue = key.defaultValue { values[key.name] = defaultValue }
+                if unmet == nil, let defaultValue = key.defaultValue { values[key.name] = defaultValue }
                 continue
             }
             guard key.kind.accepts(given) else {
                 throw SpecError(
                     place: place, problem: "\"\(key.name)\" is \(given.serialized(.pythonOneLine))",
                     remedy: given.string.flatMap { key.refused[$0] } ?? "it must be \(key.kind.expectation)")
+            }
+            if let other = unmet?.key {
+                throw SpecError(
+                    place: place,
+                    problem:
+                        "\"\(key.name)\" has no effect with \"\(other)\": \(values[other]?.serialized() ?? "null")",
+                    remedy: "drop it")
             }
             switch key.kind {
             case .object(let inner):
@@ -74,6 +73,8 @@ public struct SpecObject: Sendable {
     public func strings(_ key: String) -> [String]? { values[key]?.array?.compactMap(\.string) }
 
     /// What an adapter's updates are multiplied with; `nil` when the key is absent.
+    ///
+    /// - Throws: ``SpecError`` when float32 cannot hold it.
     public func weight(_ key: String) throws(SpecError) -> Double? {
         guard let weight = double(key) else { return nil }
         try SpecObject.checkWeight(weight, key, place: place)
