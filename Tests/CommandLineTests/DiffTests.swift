@@ -156,6 +156,16 @@ import Testing
         #expect(container["tensors"]?.array?.map { $0["p99_9"] } == directory["tensors"]?.array?.map { $0["p99_9"] })
     }
 
+    @Test func labelsDoNotRunIntoNames() throws {
+        for (name, tensor) in [("a", "i"), ("b", "s")] {
+            try workspace.safetensors(
+                #"{"\#(tensor)":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}"#, data: Data(count: 2),
+                to: "\(name).safetensors")
+        }
+        let run = try diff([workspace.path("a.safetensors"), workspace.path("b.safetensors")])
+        #expect(run.output.contains("\nonly in a i [1] bf16\nonly in b s [1] bf16\n"), "\(run.output)")
+    }
+
     @Test func whatWasZeroAndIsNotComesFirstAndFails() throws {
         let run = try diff([
             DiffTests.fixture("a.safetensors"), DiffTests.fixture("b.safetensors"), "--include", "from-zeros",
@@ -168,7 +178,7 @@ import Testing
         let first = lines.firstIndex { $0.hasPrefix("from-zeros ") && $0.contains(" inf ") }
         let second = lines.firstIndex { $0.hasPrefix("broken ") }
         #expect(try #require(first) < #require(second))
-        #expect(run.output.contains("\nnan, inf 2 NaN and 2 infinite in a, 2 NaN and 2 infinite in b\n"))
+        #expect(run.output.contains("\nnan, inf  2 NaN and 2 infinite in a, 2 NaN and 2 infinite in b\n"))
     }
 
     @Test func textFitsItsWidth() throws {
