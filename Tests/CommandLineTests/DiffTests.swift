@@ -200,6 +200,11 @@ import Testing
         (["nowhere", "base"], "nowhere: cannot open"),
         (["base", "base", "--map", "x"], "--map \"x\": is no rule"),
         (["base", "base", "--include", "nothing"], "the pattern \"nothing\" matches no tensor"),
+        (
+            ["base", "base", "--include", "model.norm.weight", "--exclude", "*norm*"],
+            "--include \"model.norm.weight\" and --exclude \"*norm*\" leave no tensor to compare"
+        ),
+        (["base", "base", "--exclude", "*", "--quiet"], "--exclude \"*\" leave"),
         (["base", "base", "--fail-if", "nonsense"], "the gate \"nonsense\": is no condition"),
         (["base", "base", "--fail-if", "update_kept < 1"], "give --adapter"),
         (["base", "adapter"], "is an adapter and"),
