@@ -19,6 +19,8 @@ public struct ComparedModel: Sendable {
     public let configuration: JSONValue?
     /// The adapters that travel in a container beside the weights; they take no part in a comparison.
     public let containedAdapters: [String]
+    /// Every file that belongs to it.
+    public let files: [FilePath]
 
     /// Opens what stands at a path: a Hugging Face directory, a weights file, an index of shards, an NF4 container, or a
     /// directory that PEFT's `save_pretrained` wrote.
@@ -32,12 +34,14 @@ public struct ComparedModel: Sendable {
             reader = try AdapterFiles.openWeights(adapterWeights)
             configuration = try ModelConfig(path: adapterConfiguration).json
             containedAdapters = []
+            files = reader.files + [adapterConfiguration]
         } else {
             let directory = try ModelDirectory(path: path)
             kind = .model
             reader = directory.reader
             configuration = directory.config?.json
             containedAdapters = directory.container?.adapters.map(\.name) ?? []
+            files = reader.files + directory.sideFilePaths
         }
     }
 

@@ -76,7 +76,8 @@ struct DiffCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Also write the comparison as a page to look at: one HTML file without any other.", valueName: "file"),
+            "Also write the comparison as a page to look at: one HTML file without any other. Replaces an earlier one.",
+            valueName: "file"),
         completion: .file(extensions: ["html"]))
     var html: String?
 
@@ -101,6 +102,7 @@ struct DiffCommand: ParsableCommand {
         let options = try options()
         let gates = try gates()
         let (a, b) = try ComparedModel.opening(FilePath(first), FilePath(second))
+        try checkPage(besides: [FilePath(first), FilePath(second)] + a.files + b.files)
         let comparer = try ModelComparer(a, b, options: options)
         let progress = ProgressLine(isEnabled: !quiet)
         defer { progress.clear() }
@@ -120,6 +122,14 @@ struct DiffCommand: ParsableCommand {
         try write(difference)
         let isGood = gates.isEmpty ? difference.isEqual : difference.gates.allSatisfy(\.hasPassed)
         if !isGood { ExitStatus.leave(.gateFailed) }
+    }
+
+    /// Refuses a page that would take the place of what is compared; an earlier page is replaced.
+    private func checkPage(besides inputs: [FilePath]) throws {
+        guard let html else { return }
+        let used =
+            inputs.map { UsedPath($0, as: .input) } + (adapter.map { [UsedPath(FilePath($0), as: .adapter)] } ?? [])
+        try OutputDestination(FilePath(html), as: .report).check(force: true, besides: used)
     }
 
     private func write(_ difference: ModelDifference) throws {
