@@ -174,7 +174,8 @@ extension ModelSide {
             [counted(tensors, "tensor"), "\(NumberText.count(elements)) weights", NumberText.bytes(bytes)] + shares
         let adapters =
             containedAdapters.isEmpty
-            ? "" : "; not compared: the adapters in it, \(containedAdapters.joined(separator: ", "))"
+            ? ""
+            : "; in it, not merged: \(containedAdapters.count == 1 ? "the adapter" : "the adapters") \(containedAdapters.joined(separator: ", "))"
         return "\(path): " + facts.joined(separator: ", ") + adapters
     }
 }

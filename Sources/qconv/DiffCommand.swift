@@ -17,11 +17,11 @@ struct DiffCommand: ParsableCommand {
 
             Exit status: 0 when the models are equal (or no gate fails), 1 when they differ (or a gate fails), 2 for \
             bad input, 3 when the machine fails. Models are equal when they have the same tensors with the same \
-            values, however stored, and their configurations describe the same model.
+            values, however stored, their configurations describe the same model, and containers hold the same adapters.
 
             Gates compare a figure of every tensor (relative_error, max_abs_error, p99_9, codes_changed, update_kept, \
             …), one of all together (overall.relative_error, …) or a count (missing, extra, shapes_differ, different, \
-            config_changes) with a number. formats/diff.md explains every figure.
+            config_changes, adapters_differ) with a number. formats/diff.md explains every figure.
             """)
 
     @Argument(help: ArgumentHelp("The model to compare with.", valueName: "a"), completion: .file())
