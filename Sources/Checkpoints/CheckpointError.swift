@@ -23,7 +23,8 @@ public enum CheckpointError: Error, Hashable, Sendable {
     case destinationExists(FilePath)
     /// `--force` replaces models, not arbitrary directories or a file by a directory.
     case destinationNotReplaceable(path: FilePath, reason: String)
-    case destinationIsInput(path: FilePath, input: FilePath, relation: DestinationRelation)
+    /// What is written would destroy, or be destroyed by, something else that the run reads or writes.
+    case destinationTaken(UsedPath, relation: DestinationRelation, by: UsedPath)
     case unusableDestination(path: FilePath, reason: String)
     /// Another process is writing the same destination.
     case destinationBusy(path: FilePath, staging: FilePath)
@@ -33,7 +34,7 @@ public enum CheckpointError: Error, Hashable, Sendable {
     case incomplete(path: FilePath, written: Int, expected: Int)
 }
 
-/// How an output's path relates to an input's.
+/// How the path of an output or a report relates to another one.
 public enum DestinationRelation: String, Hashable, Sendable {
     case same = "is"
     case inside = "lies inside"
@@ -58,8 +59,8 @@ extension CheckpointError: CustomStringConvertible {
             "\"\(text)\" is not a size; write a number of bytes, or one with KB, MB, GB, TB (powers of 1000) or KiB, MiB, GiB, TiB (powers of 1024), such as 5GB"
         case .destinationExists(let path): "\(path): already exists; choose another path, or replace it with --force"
         case .destinationNotReplaceable(let path, let reason): "\(path): will not be replaced: \(reason)"
-        case .destinationIsInput(let path, let input, let relation):
-            "\(path): the output \(relation.rawValue) the input \(input); write it somewhere else"
+        case .destinationTaken(let destination, let relation, let other):
+            "\(destination.path): the \(destination.role.rawValue) \(relation.rawValue) \(other.described(beside: destination.role)); write it somewhere else"
         case .unusableDestination(let path, let reason): "\(path): cannot be an output: \(reason)"
         case .destinationBusy(let path, let staging):
             "\(path): another process is writing it (\(staging) is locked); wait for it, or choose another path"

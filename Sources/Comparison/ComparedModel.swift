@@ -17,8 +17,10 @@ public struct ComparedModel: Sendable {
     public let reader: any CheckpointReader
     /// `config.json`, or `adapter_config.json`; `nil` when there is none.
     public let configuration: JSONValue?
-    /// The adapters that travel in a container beside the weights; they take no part in a comparison.
-    public let containedAdapters: [String]
+    /// The container, if the model is one; adapters may travel in it beside the weights.
+    let container: NF4ContainerReader?
+    /// Every file that belongs to it.
+    public let files: [FilePath]
 
     /// Opens what stands at a path: a Hugging Face directory, a weights file, an index of shards, an NF4 container, or a
     /// directory that PEFT's `save_pretrained` wrote.
@@ -31,13 +33,15 @@ public struct ComparedModel: Sendable {
             kind = .adapter
             reader = try AdapterFiles.openWeights(adapterWeights)
             configuration = try ModelConfig(path: adapterConfiguration).json
-            containedAdapters = []
+            container = nil
+            files = reader.files + [adapterConfiguration]
         } else {
             let directory = try ModelDirectory(path: path)
             kind = .model
             reader = directory.reader
             configuration = directory.config?.json
-            containedAdapters = directory.container?.adapters.map(\.name) ?? []
+            container = directory.container
+            files = reader.files + directory.sideFilePaths
         }
     }
 

@@ -12,6 +12,8 @@ public enum ComparisonError: Error, Hashable, Sendable {
     case ambiguousNames(model: FilePath, first: String, second: String, name: String)
     /// A pattern that matches no tensor of either model.
     case idlePattern(text: String, example: String)
+    /// The patterns, which each match something, together leave no tensor.
+    case nothingSelected(include: [String], exclude: [String])
     /// An adapter is measured against a model, not against another adapter.
     case adapterAsBase(FilePath)
     /// A model and an adapter have nothing in common.
@@ -31,6 +33,8 @@ extension ComparisonError: CustomStringConvertible {
             "\(model): \"\(first)\" and \"\(second)\" both become \"\(name)\"; make the --map rule more specific"
         case .idlePattern(let text, let example):
             "the pattern \"\(text)\" matches no tensor of either model; patterns are compared to whole names such as \"\(example)\", and * stands for any characters"
+        case .nothingSelected(let include, let exclude):
+            "\(include.isEmpty ? "" : "--include \(ComparisonError.list(include)) and ")--exclude \(ComparisonError.list(exclude)) leave no tensor to compare; change or drop one of the patterns"
         case .adapterAsBase(let path):
             "\(path): is an adapter; --adapter measures what became of an adapter in two models: give the base model first and the merged model second"
         case .differentKinds(let model, let adapter):
@@ -40,5 +44,9 @@ extension ComparisonError: CustomStringConvertible {
         case .notEnoughMemory(let given, let needed):
             "--memory: \(given) bytes are not enough for this comparison; give it at least \((needed + (1 << 20) - 1) >> 20)MiB"
         }
+    }
+
+    private static func list(_ patterns: [String]) -> String {
+        patterns.map { "\"\($0)\"" }.joined(separator: ", ")
     }
 }

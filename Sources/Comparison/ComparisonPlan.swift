@@ -10,7 +10,7 @@ struct ComparisonPlan: Sendable {
     let pairs: [TensorPair]
     let adapter: LoRAAdapter?
 
-    /// - Throws: ``ComparisonError`` when a rule or a pattern has no effect, or names collide; ``Adapters/AdapterError``
+    /// - Throws: ``ComparisonError`` when a rule or a pattern has no effect, nothing is left to compare, or names collide; ``Adapters/AdapterError``
     ///   when the adapter does not fit a.
     init(a: ComparedModel, b: ComparedModel, options: ComparisonOptions) throws {
         guard a.kind == b.kind else {
@@ -103,9 +103,13 @@ struct ComparisonPlan: Sendable {
         where !pairs.contains(where: { glob.matches(tensorName: $0.name) }) {
             throw .idlePattern(text: glob.pattern, example: pairs.first?.name ?? "")
         }
-        return pairs.filter { pair in
+        let selected = pairs.filter { pair in
             guard !options.exclude.contains(where: { $0.matches(tensorName: pair.name) }) else { return false }
             return options.include.isEmpty || options.include.contains { $0.matches(tensorName: pair.name) }
         }
+        guard !selected.isEmpty || pairs.isEmpty else {
+            throw .nothingSelected(include: options.include.map(\.pattern), exclude: options.exclude.map(\.pattern))
+        }
+        return selected
     }
 }

@@ -9,6 +9,7 @@ struct DifferenceBuilder {
     let identical: Set<Int>
     /// What was found about the other pairs.
     let findings: [Int: ValueComparison.Finding]
+    let containedAdapters: [ContainedAdapterDifference]
     let threads: Int
 
     func difference() -> ModelDifference {
@@ -22,7 +23,8 @@ struct DifferenceBuilder {
         return ModelDifference(
             a: plan.a, b: plan.b, adapter: plan.adapter, options: options,
             tensors: plan.pairs.indices.map(tensorDifference),
-            distribution: MagnitudeDistribution(histogram, maximum: maximum), threads: threads)
+            distribution: MagnitudeDistribution(histogram, maximum: maximum), containedAdapters: containedAdapters,
+            threads: threads)
     }
 
     private func tensorDifference(_ index: Int) -> TensorDifference {

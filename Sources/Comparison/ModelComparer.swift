@@ -49,8 +49,9 @@ public struct ModelComparer: Sendable {
         let values = ValueComparison(plan: plan, candidates: rest)
         runOnThreads(threads) { _ in values.work(supervisor, capacity: capacity) }
         try supervisor.checkFailure()
-        return DifferenceBuilder(
-            plan: plan, options: options, identical: identical, findings: values.results, threads: threads
+        return try DifferenceBuilder(
+            plan: plan, options: options, identical: identical, findings: values.results,
+            containedAdapters: ContainedAdapterDifference.list(plan.a.container, plan.b.container), threads: threads
         ).difference()
     }
 }

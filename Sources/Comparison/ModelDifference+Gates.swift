@@ -10,6 +10,7 @@ extension ModelDifference {
         ("different", { Double($0.summary.count(.different) - $0.summary.tolerated) }),
         ("stored_differently", { Double($0.summary.storedDifferently) }),
         ("config_changes", { Double($0.configurationChanges.count { !$0.isAboutStorage }) }),
+        ("adapters_differ", { Double($0.containedAdapters.count { $0.outcome != .identical }) }),
         ("nonfinite_mismatches", { Double($0.summary.counts.nonFiniteMismatches) }),
         ("relative_error", { $0.summary.overall.relativeError }),
         ("rmse", { $0.summary.overall.rmse }),

@@ -23,6 +23,8 @@ extension ModelDifference {
             "summary": summaryAsJSON,
             "config_changes": .array(configurationChanges.map(\.json)),
             "metadata_changes": .array(metadataChanges.map(\.json)),
+            "contained_adapters": .array(
+                containedAdapters.map { ["name": .string($0.name), "status": .string($0.outcome.rawValue)] }),
             "gates": .array(gates.map(\.json)),
             "tensors": .array(
                 tensors.map { tensor in

@@ -36,9 +36,9 @@ extension ModelDifference {
         return verdict.outcome == .different ? .yellow : .green
     }
 
-    /// Lines with a label of one width.
+    /// Lines with a label of one width, which leaves a space after the longest, "only in a".
     private func labelled(_ label: String, _ text: String, width: Int) -> [String] {
-        TerminalText.wrapped(text, width: width, label: TerminalText.padded(label, to: 9, alignment: .left))
+        TerminalText.wrapped(text, width: width, label: TerminalText.padded(label, to: 10, alignment: .left))
     }
 
     private func sideLines(width: Int) -> [String] {
@@ -174,7 +174,8 @@ extension ModelSide {
             [counted(tensors, "tensor"), "\(NumberText.count(elements)) weights", NumberText.bytes(bytes)] + shares
         let adapters =
             containedAdapters.isEmpty
-            ? "" : "; not compared: the adapters in it, \(containedAdapters.joined(separator: ", "))"
+            ? ""
+            : "; in it, not merged: \(containedAdapters.count == 1 ? "the adapter" : "the adapters") \(containedAdapters.joined(separator: ", "))"
         return "\(path): " + facts.joined(separator: ", ") + adapters
     }
 }

@@ -117,7 +117,21 @@ extension ModelDifference {
             let listed = keys.prefix(3).joined(separator: ", ") + (keys.count > 3 ? " and \(keys.count - 3) more" : "")
             sentences.append("The configurations do not describe the same model: \(listed).")
         }
-        return sentences
+        return sentences + containedAdapterSentences
+    }
+
+    /// What the containers hold beside the weights.
+    private var containedAdapterSentences: [String] {
+        func sentence(_ outcome: ContainedAdapterDifference.Outcome, _ what: String) -> String? {
+            let names = containedAdapters.filter { $0.outcome == outcome }.map(\.name)
+            guard !names.isEmpty else { return nil }
+            return
+                "The unmerged \(names.count == 1 ? "adapter" : "adapters") \(names.joined(separator: ", ")) \(isOrAre(names.count)) \(what)."
+        }
+        return [
+            sentence(.onlyInA, "only in the first"), sentence(.onlyInB, "only in the second"),
+            sentence(.different, "not the same in both"),
+        ].compactMap(\.self)
     }
 
     private func isOrAre(_ count: Int) -> String { count == 1 ? "is" : "are" }

@@ -20,6 +20,8 @@ public struct ModelDifference: Sendable {
     public let configurationChanges: [ConfigurationChange]
     /// Changes of the files' string metadata (safetensors' `__metadata__`).
     public let metadataChanges: [ConfigurationChange]
+    /// The adapters that travel in containers, those of a first.
+    public let containedAdapters: [ContainedAdapterDifference]
     public let summary: DifferenceSummary
     /// Worker threads that ran.
     public let threads: Int
@@ -32,7 +34,8 @@ public struct ModelDifference: Sendable {
 
     init(
         a: ComparedModel, b: ComparedModel, adapter: LoRAAdapter?, options: ComparisonOptions,
-        tensors: [TensorDifference], distribution: MagnitudeDistribution?, threads: Int
+        tensors: [TensorDifference], distribution: MagnitudeDistribution?,
+        containedAdapters: [ContainedAdapterDifference], threads: Int
     ) {
         self.a = ModelSide(a)
         self.b = ModelSide(b)
@@ -42,6 +45,7 @@ public struct ModelDifference: Sendable {
         self.options = options
         self.tensors = tensors
         self.distribution = distribution
+        self.containedAdapters = containedAdapters
         self.threads = threads
         configurationChanges = ConfigurationChange.list(a.configuration, b.configuration)
         metadataChanges = ConfigurationChange.list(metadata: a.reader.metadata, b.reader.metadata)
@@ -49,9 +53,10 @@ public struct ModelDifference: Sendable {
     }
 
     /// Whether a user should treat the models as the same: the same tensors with the same values (or values within the
-    /// tolerance), however they are stored, and configurations that say the same about the model.
+    /// tolerance), however they are stored, configurations that say the same about the model, and the same unmerged adapters.
     public var isEqual: Bool {
         summary.unequal == 0 && !configurationChanges.contains { !$0.isAboutStorage }
+            && containedAdapters.allSatisfy { $0.outcome == .identical }
     }
 }
 
@@ -63,7 +68,7 @@ public struct ModelSide: Hashable, Sendable {
     public let elements: Int
     /// Bytes of tensor data.
     public let bytes: Int
-    /// The adapters that travel in a container beside the weights; they are not compared.
+    /// The adapters that travel in a container beside the weights.
     public let containedAdapters: [String]
     /// Elements stored in each encoding, most first.
     public let encodings: [Share]
@@ -76,7 +81,7 @@ public struct ModelSide: Hashable, Sendable {
     init(_ model: ComparedModel) {
         path = model.path.string
         kind = model.kind
-        containedAdapters = model.containedAdapters
+        containedAdapters = model.container?.adapters.map(\.name) ?? []
         tensors = model.reader.tensors.count
         var bytes = 0
         var counts: [String: Int] = [:]

@@ -26,7 +26,9 @@ struct BatchFinishCommand: ParsableCommand {
             valueName: "n"))
     var parts: Int?
 
-    @Flag(help: "Replace existing outputs and reports.")
+    @Flag(
+        help: "Replace an existing model and its reports. (The report on a whole batch replaces an earlier one anyway.)"
+    )
     var force = false
 
     @Flag(help: "Add the SHA-256 of whole input files to their fingerprints, as the parts did.")

@@ -17,11 +17,11 @@ struct DiffCommand: ParsableCommand {
 
             Exit status: 0 when the models are equal (or no gate fails), 1 when they differ (or a gate fails), 2 for \
             bad input, 3 when the machine fails. Models are equal when they have the same tensors with the same \
-            values, however stored, and their configurations describe the same model.
+            values, however stored, their configurations describe the same model, and containers hold the same adapters.
 
             Gates compare a figure of every tensor (relative_error, max_abs_error, p99_9, codes_changed, update_kept, \
             …), one of all together (overall.relative_error, …) or a count (missing, extra, shapes_differ, different, \
-            config_changes) with a number. formats/diff.md explains every figure.
+            config_changes, adapters_differ) with a number. formats/diff.md explains every figure.
             """)
 
     @Argument(help: ArgumentHelp("The model to compare with.", valueName: "a"), completion: .file())
@@ -76,7 +76,8 @@ struct DiffCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Also write the comparison as a page to look at: one HTML file without any other.", valueName: "file"),
+            "Also write the comparison as a page to look at: one HTML file without any other. Replaces an earlier one.",
+            valueName: "file"),
         completion: .file(extensions: ["html"]))
     var html: String?
 
@@ -101,6 +102,7 @@ struct DiffCommand: ParsableCommand {
         let options = try options()
         let gates = try gates()
         let (a, b) = try ComparedModel.opening(FilePath(first), FilePath(second))
+        try checkPage(besides: [FilePath(first), FilePath(second)] + a.files + b.files)
         let comparer = try ModelComparer(a, b, options: options)
         let progress = ProgressLine(isEnabled: !quiet)
         defer { progress.clear() }
@@ -120,6 +122,14 @@ struct DiffCommand: ParsableCommand {
         try write(difference)
         let isGood = gates.isEmpty ? difference.isEqual : difference.gates.allSatisfy(\.hasPassed)
         if !isGood { ExitStatus.leave(.gateFailed) }
+    }
+
+    /// Refuses a page that would take the place of what is compared; an earlier page is replaced.
+    private func checkPage(besides inputs: [FilePath]) throws {
+        guard let html else { return }
+        let used =
+            inputs.map { UsedPath($0, as: .input) } + (adapter.map { [UsedPath(FilePath($0), as: .adapter)] } ?? [])
+        try OutputDestination(FilePath(html), as: .report).check(force: true, besides: used)
     }
 
     private func write(_ difference: ModelDifference) throws {

@@ -100,7 +100,8 @@ struct PatchOptions: ParsableArguments {
         let (source, patchPath, output) = (FilePath(models.source), FilePath(models.patch), FilePath(models.output))
         let patch = try PatchReader(path: patchPath)
         let model = try ModelDirectory(path: source)
-        try OutputDestination(output).check(force: force, inputs: [source, patchPath])
+        try OutputDestination(output).check(
+            force: force, besides: [source, patchPath].map { UsedPath($0, as: .input) })
         let application = try PatchApplication(patch, to: model, making: side)
         try withProgress { progress in
             try application.write(
@@ -119,7 +120,7 @@ struct PatchOptions: ParsableArguments {
 
     func create(from base: FilePath, to full: FilePath, _ path: FilePath) throws {
         Interruption.listen()
-        try OutputDestination(path).check(force: force, inputs: [base, full])
+        try OutputDestination(path).check(force: force, besides: [base, full].map { UsedPath($0, as: .input) })
         let creation = try PatchCreation(base: ModelDirectory(path: base), target: ModelDirectory(path: full))
         try withProgress { progress in
             try creation.write(

@@ -10,8 +10,8 @@ struct QConv: ParsableCommand {
         commandName: name,
         abstract: "Converts 4-bit and 16-bit model checkpoints, and says what it did to every tensor.",
         discussion: """
-            Exit status: 0 done; 1 a gate failed or models differ; 2 bad input or spec; 3 the machine failed \
-            (disk, memory, permission).
+            Exit status: 0 done; 1 a gate failed, models differ, or something is damaged or doubtful; 2 bad input or spec; \
+            3 the machine failed (disk, memory, permission).
             """,
         version: qconvVersion,
         subcommands: [

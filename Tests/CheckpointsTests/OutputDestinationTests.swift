@@ -6,9 +6,9 @@ import Testing
 @Suite struct OutputDestinationTests {
     private func relation(_ output: FilePath, _ input: FilePath) -> DestinationRelation? {
         do {
-            try OutputDestination(output).check(force: true, inputs: [input])
+            try OutputDestination(output).check(force: true, besides: [UsedPath(input, as: .input)])
             return nil
-        } catch .destinationIsInput(_, _, let relation) {
+        } catch .destinationTaken(_, let relation, _) {
             return relation
         } catch {
             Issue.record("\(error)")
@@ -42,6 +42,36 @@ import Testing
         }
     }
 
+    @Test func claimsAreFoundWhateverLinksLeadThere() throws {
+        try withTemporaryDirectory { directory throws in
+            let models = directory.appending("models")
+            try FileManager.default.createDirectory(atPath: models.string, withIntermediateDirectories: true)
+            let link = directory.appending("link")
+            try FileManager.default.createSymbolicLink(atPath: link.string, withDestinationPath: models.string)
+            let pipe = directory.appending("pipe")
+            try #require(mkfifo(pipe.string, 0o600) == 0)
+
+            var claims = ClaimedPaths<String>()
+            claims.claim(models.appending("a/b"), by: "first")
+            claims.claim(link.appending("a/b"), by: "second")
+            claims.claim(models.appending("c"), by: "third")
+            claims.claim(pipe, by: "pipe")
+            func conflict(_ path: FilePath) -> String? {
+                claims.conflict(with: path).map { "\($0.relation) \($0.owner)" }
+            }
+            #expect(conflict(models.appending("a/b")) == "same first")
+            #expect(conflict(link.appending("other/../a/b")) == "same first")
+            #expect(conflict(link.appending("a/b/model.safetensors")) == "inside first")
+            #expect(conflict(models.appending("a")) == "contains first")
+            #expect(conflict(link) == "contains first")
+            #expect(conflict(models.appending("c/d")) == "inside third")
+            #expect(conflict(models.appending("a/b2")) == nil)
+            #expect(conflict(models.appending("d")) == nil)
+            // What goes there is read by somebody, and takes the place of nothing.
+            #expect(conflict(pipe) == nil)
+        }
+    }
+
     @Test(arguments: ["/", ".", "..", "", "a/.."])
     func pathsThatNameNothingAreRefused(path: String) {
         #expect(throws: CheckpointError.self) { try OutputDestination(FilePath(path)).check(force: true) }
@@ -61,7 +91,7 @@ import Testing
                     } throws: {
                         "\($0)".contains("device")
                     }
-                    try OutputDestination(path).check(force: force, mayBeStream: true)
+                    try OutputDestination(path, as: .report).check(force: force)
                 }
                 #expect(throws: CheckpointError.self) {
                     try StagedOutput(destination: path, kind: .file, force: true)

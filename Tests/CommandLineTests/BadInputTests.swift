@@ -243,6 +243,18 @@ import Testing
         #expect(try workspace.names() == before)
     }
 
+    @Test(arguments: ["inspect", "verify", "lint", "diff", "convert"])
+    func standardOutputIsGone(command: String) throws {
+        let arguments = [
+            "inspect": [TinyLlama.base4Bit], "verify": [TinyLlama.base4Bit], "lint": [TinyLlama.adapter(50)],
+            "diff": [TinyLlama.base4Bit, TinyLlama.base4Bit],
+            "convert": [TinyLlama.base16Bit, workspace.path("out"), "--dtype", "f32"],
+        ]
+        let run = try QConvRun([command] + #require(arguments[command]), limits: "exec >&-")
+        #expect(run.status == 3, "\(run.errors)")
+        #expect(run.errors.contains("qconv: error: standard output: cannot write: "), "\(run.errors)")
+    }
+
     @Test func mistakesOnTheCommandLine() throws {
         for arguments in [
             ["pipeline"], ["pipelin"], ["pipeline", "a", "b"], ["pipeline", "a", "--threads", "0"],

@@ -96,6 +96,58 @@ import Testing
         #expect(try QConvRun(["verify", workspace.path("absent")]).status == 2)
     }
 
+    @Test func verifyTellsAboutEveryPath() throws {
+        let safetensors = try Data(contentsOf: URL(fileURLWithPath: TinyLlama.base4Bit + "/model.safetensors"))
+        try safetensors.dropLast(1).write(to: workspace["short.safetensors"])
+        try workspace.write("a b c", to: "notes/README")
+        let (absent, short, notes) = (
+            workspace.path("absent"), workspace.path("short.safetensors"), workspace.path("notes")
+        )
+        let all = ["verify", TinyLlama.base4Bit, absent, short, notes]
+        let run = try QConvRun(all)
+        #expect(run.status == 2)
+        #expect(run.output.contains("\(TinyLlama.base4Bit): whole"))
+        #expect(run.output.contains("\(short): "))
+        #expect(run.errors.contains("qconv: \(absent): cannot open"))
+        #expect(run.errors.contains("qconv: \(notes): has no *.safetensors"))
+        let document = try #require(try JSONValue(parsing: QConvRun(all + ["--json"]).output).array)
+        #expect(document.map { $0["path"]?.string } == Array(all.dropFirst()))
+        #expect(document.map { $0["error"] != nil } == [false, true, false, true])
+        #expect(document.map { $0["damages"]?.array?.count } == [0, nil, 1, nil])
+        #expect(document[2]["bytes"]?.int == safetensors.count - 1)
+    }
+
+    @Test func verifyChecksAdapters() throws {
+        #expect(try qconv("verify", TinyLlama.adapter(200)).output.contains("checkpoint-200: whole"))
+        try FileManager.default.copyItem(atPath: TinyLlama.adapter(200), toPath: workspace.path("adapter"))
+        let weights = workspace["adapter/adapter_model.safetensors"]
+        let bytes = try Data(contentsOf: weights)
+        try bytes.dropLast(1).write(to: weights)
+        let short = try QConvRun(["verify", workspace.path("adapter")])
+        #expect(short.status == 1)
+        #expect(short.output.contains("adapter_model.safetensors"))
+        #expect(!short.output.contains("attach-adapter"))
+        try FileManager.default.removeItem(at: weights)
+        let absent = try QConvRun(["verify", workspace.path("adapter")])
+        #expect(absent.status == 1)
+        #expect(absent.output == "\(workspace.path("adapter")): adapter_model.safetensors is missing\n")
+        try bytes.write(to: weights)
+        try workspace.write("{", to: "adapter/adapter_config.json")
+        #expect(try QConvRun(["verify", workspace.path("adapter")]).status == 1)
+    }
+
+    /// The files that an index names belong to the model.
+    @Test func verifyMissesShards() throws {
+        let spec = try workspace.spec(
+            input: TinyLlama.base4Bit, steps: "", output: #"{"path": "out", "max_shard_size": "200KB"}"#)
+        try qconv("pipeline", spec, "--quiet")
+        let shard = try #require(workspace.names(in: "out").first { $0.hasSuffix(".safetensors") })
+        try FileManager.default.removeItem(at: workspace["out/\(shard)"])
+        let run = try QConvRun(["verify", workspace.path("out")])
+        #expect(run.status == 1, "\(run.errors)")
+        #expect(run.output.contains(shard))
+    }
+
     @Test func uncompressedContainersHoldTheSame() throws {
         let spec = try workspace.spec(
             input: TinyLlama.base4Bit, steps: "", output: #"{"path": "plain.nf4", "compression": "none"}"#)

@@ -156,6 +156,57 @@ import Testing
         #expect(container["tensors"]?.array?.map { $0["p99_9"] } == directory["tensors"]?.array?.map { $0["p99_9"] })
     }
 
+    /// Whoever compares containers compares what their users run: base and adapter.
+    @Test func adaptersInContainersCount() throws {
+        func container(_ path: String, _ name: String, weight: String = "1") throws -> String {
+            let spec = try workspace.spec(
+                input: TinyLlama.base4Bit,
+                steps: #"{"op": "attach-adapter", "path": "\#(path)", "weight": \#(weight)}"#,
+                output: #"{"path": "\#(name)"}"#)
+            try qconv("pipeline", spec, "--quiet")
+            return workspace.path(name)
+        }
+        func words(_ run: QConvRun) -> String {
+            run.output.split(whereSeparator: \.isWhitespace).joined(separator: " ")
+        }
+        try FileManager.default.copyItem(atPath: TinyLlama.adapter(200), toPath: workspace.path("tuned"))
+        let with = try container("tuned", "a.nf4")
+        for (models, side, status) in [
+            ([with, TinyLlama.base4Bit], "first", "only_in_a"), ([TinyLlama.base4Bit, with], "second", "only_in_b"),
+        ] {
+            let run = try diff(models)
+            #expect(run.status == 1)
+            #expect(words(run).hasSuffix(" The unmerged adapter tuned is only in the \(side)."), "\(run.output)")
+            #expect(try diff(models + ["--quiet"]).status == 1)
+            let document = try json(models)
+            #expect(document["verdict"]?["outcome"] == "different")
+            #expect(document["contained_adapters"]?.array?.map { $0["status"]?.string } == [status])
+            let schema = try JSONSchema(PackageFiles.json("formats/diff.schema.json"))
+            #expect(schema.violations(in: document) == [])
+            #expect(try diff(models + ["--fail-if", "adapters_differ > 0"]).status == 1)
+            #expect(try diff(models + ["--fail-if", "different > 0"]).status == 0)
+        }
+        // What an adapter is called depends on the path that it was attached by.
+        #expect(try diff([with, container(TinyLlama.adapter(200), "b.nf4")]).status == 0)
+        #expect(try diff([with, container("tuned", "weight.nf4", weight: "0.5")]).status == 1)
+        // Another training under the same name, in the same shapes.
+        try FileManager.default.removeItem(at: workspace["tuned"])
+        try FileManager.default.copyItem(atPath: TinyLlama.adapter(150), toPath: workspace.path("tuned"))
+        let other = try diff([with, container("tuned", "other.nf4")])
+        #expect(other.status == 1)
+        #expect(words(other).hasSuffix(" The unmerged adapter tuned is not the same in both."), "\(other.output)")
+    }
+
+    @Test func labelsDoNotRunIntoNames() throws {
+        for (name, tensor) in [("a", "i"), ("b", "s")] {
+            try workspace.safetensors(
+                #"{"\#(tensor)":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}"#, data: Data(count: 2),
+                to: "\(name).safetensors")
+        }
+        let run = try diff([workspace.path("a.safetensors"), workspace.path("b.safetensors")])
+        #expect(run.output.contains("\nonly in a i [1] bf16\nonly in b s [1] bf16\n"), "\(run.output)")
+    }
+
     @Test func whatWasZeroAndIsNotComesFirstAndFails() throws {
         let run = try diff([
             DiffTests.fixture("a.safetensors"), DiffTests.fixture("b.safetensors"), "--include", "from-zeros",
@@ -168,7 +219,7 @@ import Testing
         let first = lines.firstIndex { $0.hasPrefix("from-zeros ") && $0.contains(" inf ") }
         let second = lines.firstIndex { $0.hasPrefix("broken ") }
         #expect(try #require(first) < #require(second))
-        #expect(run.output.contains("\nnan, inf 2 NaN and 2 infinite in a, 2 NaN and 2 infinite in b\n"))
+        #expect(run.output.contains("\nnan, inf  2 NaN and 2 infinite in a, 2 NaN and 2 infinite in b\n"))
     }
 
     @Test func textFitsItsWidth() throws {
@@ -190,6 +241,11 @@ import Testing
         (["nowhere", "base"], "nowhere: cannot open"),
         (["base", "base", "--map", "x"], "--map \"x\": is no rule"),
         (["base", "base", "--include", "nothing"], "the pattern \"nothing\" matches no tensor"),
+        (
+            ["base", "base", "--include", "model.norm.weight", "--exclude", "*norm*"],
+            "--include \"model.norm.weight\" and --exclude \"*norm*\" leave no tensor to compare"
+        ),
+        (["base", "base", "--exclude", "*", "--quiet"], "--exclude \"*\" leave"),
         (["base", "base", "--fail-if", "nonsense"], "the gate \"nonsense\": is no condition"),
         (["base", "base", "--fail-if", "update_kept < 1"], "give --adapter"),
         (["base", "adapter"], "is an adapter and"),

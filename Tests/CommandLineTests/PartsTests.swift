@@ -123,6 +123,16 @@ import Testing
         #expect(damaged.errors.contains(shard))
         #expect(!workspace.exists("parts"))
 
+        for part in ["1/2", "2/2"] { try qconv("pipeline", spec, "--part", part, "--quiet") }
+        try qconv("pipeline", spec, "--part", "2/3", "--quiet")
+        let stray = try QConvRun(["batch", "finish", spec])
+        #expect(stray.status == 2)
+        #expect(
+            stray.errors.contains("it holds parts of 2 and 3; say with --parts N which of them belong together"),
+            "\(stray.errors)")
+        try qconv("batch", "finish", spec, "--parts", "2", "--quiet")
+        #expect(workspace.exists("parts"))
+
         func refusal(_ output: String, _ arguments: [String], _ text: String) throws {
             let spec = try workspace.spec(
                 input: TinyLlama.base4Bit, steps: TinyLlama.attach(50) + ", " + merge, output: output)

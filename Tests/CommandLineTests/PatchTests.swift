@@ -112,6 +112,22 @@ import Testing
         try refusal(["apply", TinyLlama.base4Bit, TinyLlama.base4Bit + "/config.json"], "is no patch")
     }
 
+    /// A patch makes safetensors, which hold no adapter that waits to be merged.
+    @Test func anUnmergedAdapterIsNotDropped() throws {
+        try makeBoth(TinyLlama.attach(50) + ", " + PatchTests.merge)
+        let spec = try workspace.spec(
+            input: TinyLlama.base4Bit, steps: TinyLlama.attach(200), output: #"{"path": "with-adapter.nf4"}"#)
+        try qconv("pipeline", spec, "--quiet")
+        let run = try QConvRun([
+            "patch", "apply", workspace.path("with-adapter.nf4"), workspace.path("a.qpatch"), workspace.path("out"),
+        ])
+        #expect(run.status == 2)
+        #expect(run.errors.contains("checkpoint-200 is in it, not merged"), "\(run.errors)")
+        #expect(!workspace.exists("out"))
+        try qconv("convert", TinyLlama.base4Bit, workspace.path("base.nf4"), "--quiet")
+        try qconv("patch", "apply", workspace.path("base.nf4"), workspace.path("a.qpatch"), workspace.path("out"))
+    }
+
     @Test func outputsAreNotOverwritten() throws {
         try makeBoth(TinyLlama.attach(50) + ", " + PatchTests.merge)
         let patch = workspace.path("a.qpatch")

@@ -25,7 +25,11 @@ struct QConvRun {
 
 /// Runs `qconv`, which must succeed.
 @discardableResult
-func qconv(_ arguments: String...) throws -> QConvRun {
+func qconv(_ arguments: String...) throws -> QConvRun { try qconv(arguments) }
+
+/// Runs `qconv`, which must succeed.
+@discardableResult
+func qconv(_ arguments: [String]) throws -> QConvRun {
     let run = try QConvRun(arguments)
     try #require(run.status == 0, "\(run.errors)")
     return run

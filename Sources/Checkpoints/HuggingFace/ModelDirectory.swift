@@ -86,6 +86,11 @@ public struct ModelDirectory: Sendable {
         storedSideFiles.compactMap { if case .copy(let path) = $0.content { path } else { nil } }
     }
 
+    /// The files that a model given by one of them has; none when it is a directory, where they lie inside, or a container.
+    package var looseFiles: [FilePath] {
+        container == nil && FileSystem.kind(of: path) != .directory ? reader.files + sideFilePaths : []
+    }
+
     /// The names of the side files.
     public var sideFileNames: [String] {
         container?.sideFiles ?? storedSideFiles.map(\.name.string)

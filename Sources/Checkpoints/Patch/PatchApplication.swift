@@ -18,9 +18,16 @@ public struct PatchApplication: Sendable {
     /// - Parameters:
     ///   - source: The base, to make the target; or the target, to get back the base.
     ///   - result: The side to make.
-    /// - Throws: ``PatchMismatch``.
+    /// - Throws: ``PatchMismatch``; ``CheckpointError/unwritable(reason:)`` for a container with adapters, which the result could
+    ///   not hold.
     public init(_ patch: PatchReader, to source: ModelDirectory, making result: PatchSide) throws {
         self.patch = patch
+        if let adapter = source.container?.adapters.first {
+            throw CheckpointError.unwritable(
+                reason:
+                    "\(source.path): the adapter \(adapter.name) is in it, not merged, and would be lost; start from the model without it, and attach it to what the patch makes"
+            )
+        }
         self.source = try PatchSource(source)
         self.result = result
         try checkDescriptions()

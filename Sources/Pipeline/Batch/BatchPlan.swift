@@ -48,7 +48,7 @@ public struct BatchPlan: Sendable {
     init(spec: BatchSpec, options: PipelineOptions, part: Part?, checksDisk: Bool) throws {
         // An error in the spec is the same for all.
         let specs = try spec.adapters.map { adapter throws(SpecError) in try spec.spec(for: adapter) }
-        try BatchPlan.checkClashes(spec, specs)
+        try BatchClashes(spec, specs).check()
         guard let first = specs.first else {
             throw SpecError(file: spec.file, place: "batch", problem: "no adapters are given")
         }
@@ -64,7 +64,7 @@ public struct BatchPlan: Sendable {
         passes = BatchPlan.passes(items, options: options)
         for path in spec.report.paths {
             try PlacedError.adding("batch") {
-                try OutputDestination(path).check(force: true, inputs: [first.input], mayBeStream: true)
+                try OutputDestination(path, as: .report).check(force: true, besides: first.sources)
             }
         }
         if checksDisk { try ResourcePlan.checkDiskSpace(items.compactMap(\.plan)) }
@@ -100,26 +100,6 @@ public struct BatchPlan: Sendable {
         }
     }
 
-    // MARK: - Clashes
-
-    /// Refuses two adapters that would write to one path.
-    private static func checkClashes(_ batch: BatchSpec, _ specs: [PipelineSpec]) throws(SpecError) {
-        var owners: [FilePath: (adapter: BatchAdapter?, place: String)] = [:]
-        for path in batch.report.paths { owners[path.lexicallyNormalized()] = (nil, "the report of the batch") }
-        for (adapter, spec) in zip(batch.adapters, specs) {
-            for (path, place) in spec.destinations {
-                guard let owner = owners.updateValue((adapter, place), forKey: path.lexicallyNormalized()) else {
-                    continue
-                }
-                let other = owner.adapter.map { $0 == adapter ? "\($0.path) (\(owner.place))" : $0.path }
-                throw SpecError(
-                    file: batch.file, place: place,
-                    problem: "\(other ?? owner.place) and \(adapter.path) would both be written to \(path)",
-                    remedy: "tell them apart with a field: {name}, {parent} or {index}")
-            }
-        }
-    }
-
     // MARK: - Passes
 
     /// Packs adapters into passes, in their order, as many into each as the memory budget holds beside the chunks of all
@@ -139,15 +119,5 @@ public struct BatchPlan: Sendable {
             }
         }
         return passes
-    }
-}
-
-extension PipelineSpec {
-    /// Everything that the conversion writes, and where in the spec it is asked for.
-    var destinations: [(path: FilePath, place: String)] {
-        let saves = steps.enumerated().compactMap { index, step in
-            (step as? SaveStage).map { ($0.output.path, StageRegistry.place(index + 1, SaveStage.op)) }
-        }
-        return saves + (output.map { [($0.path, "output")] } ?? []) + report.paths.map { ($0, "report") }
     }
 }

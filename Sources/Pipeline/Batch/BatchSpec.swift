@@ -9,6 +9,8 @@ import SystemPackage
 public struct BatchSpec: Sendable {
     /// The spec's file; relative paths are relative to its directory.
     public let file: FilePath
+    /// Whether the spec was read from ``file``; it then must stay.
+    private var isStored = false
     /// The adapters in the order of the batch.
     public let adapters: [BatchAdapter]
     /// Where the report on the whole batch goes.
@@ -35,6 +37,7 @@ public struct BatchSpec: Sendable {
     /// - Throws: ``SpecError``; ``Tensors/FileError`` when the file cannot be read.
     public init(file: FilePath, overrides: Overrides = Overrides()) throws {
         try self.init(text: PipelineSpec.text(of: file), file: file, overrides: overrides)
+        isStored = true
     }
 
     /// Reads a spec from the bytes of its JSON and looks for its adapters.
@@ -93,7 +96,9 @@ public struct BatchSpec: Sendable {
     /// - Throws: ``SpecError``, which is the same for every adapter.
     public func spec(for adapter: BatchAdapter) throws(SpecError) -> PipelineSpec {
         do throws(SpecError) {
-            return try PipelineSpec(document: document(for: adapter), file: file)
+            var spec = try PipelineSpec(document: document(for: adapter), file: file)
+            spec.isStored = isStored
+            return spec
         } catch {
             throw error.located(in: file)
         }

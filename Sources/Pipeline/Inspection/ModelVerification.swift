@@ -4,31 +4,44 @@ import SystemPackage
 import Tensors
 import Workers
 
-/// Checks that a model is whole: containers and patches by the checksums of every chunk, safetensors files and directories by their
-/// headers, their index, the pieces of every 4-bit weight, and by reading every byte.
+/// Checks that a model or an adapter is whole: containers and patches by the checksums of every chunk, safetensors files and
+/// directories by their headers, their index, the pieces of every 4-bit weight, and by reading every byte.
 public struct ModelVerification: Sendable {
     public let path: FilePath
     /// What is damaged, one sentence each; empty when nothing is.
     public let damages: [String]
-    /// Bytes that were checked.
+    /// Bytes of the files that hold the weights, damaged or not.
     public let bytes: Int
 
     /// Checks what stands at a path.
     ///
-    /// - Throws: ``FileError`` when it cannot be opened at all.
+    /// - Throws: ``FileError`` when it cannot be opened at all; ``CheckpointError/notACheckpoint(path:found:wayOut:)`` when it is
+    ///   nothing that could be whole.
     public init(path: FilePath, threads: Int = ResourcePlan.coreCount) throws {
         self.path = path
-        let checked: (bytes: Int, damages: [String])
         do {
-            checked = try ModelVerification.check(path, threads: threads)
+            (bytes, damages) = try ModelVerification.check(path, threads: threads)
         } catch let error as CheckpointError {
-            checked = (0, ["\(error)"])
+            if case .notACheckpoint = error { throw error }
+            (bytes, damages) = (ModelVerification.size(of: path), ["\(error)"])
+        } catch let error as FileError where error.path != path && error.errno == .noSuchFileOrDirectory {
+            // A file that the model names and that is not there.
+            (bytes, damages) = (ModelVerification.size(of: path), ["\(error)"])
         }
-        bytes = checked.bytes
-        damages = checked.damages
+    }
+
+    /// The bytes of the weights at a path, whatever is in them.
+    private static func size(of path: FilePath) -> Int {
+        let names = (try? FileSystem.names(in: path)) ?? []
+        let files =
+            FileSystem.kind(of: path) == .directory
+            ? names.filter { name in [".safetensors", ".bin", ".pt"].contains { name.hasSuffix($0) } }
+                .map { path.appending($0) } : [path]
+        return files.reduce(0) { $0 + ((try? InputFile(path: $1).size) ?? 0) }
     }
 
     private static func check(_ path: FilePath, threads: Int) throws -> (bytes: Int, damages: [String]) {
+        if isAdapter(path) { return try checkAdapter(path, threads: threads) }
         if try PatchReader.stands(at: path) {
             let patch = try PatchReader(path: path)
             return (
@@ -39,7 +52,7 @@ public struct ModelVerification: Sendable {
             )
         }
         let model = try ModelDirectory(path: path)
-        let bytes = try model.reader.files.reduce(0) { $0 + (try InputFile(path: $1)).size }
+        let bytes = try size(of: model.reader)
         if let container = model.container {
             return (
                 bytes,
@@ -50,6 +63,36 @@ public struct ModelVerification: Sendable {
         }
         return (bytes, unreadableTensors(in: model.reader, threads: threads))
     }
+
+    // MARK: - Adapters
+
+    /// Whether a directory holds an adapter, or what is left of one, and no model beside it.
+    private static func isAdapter(_ path: FilePath) -> Bool {
+        guard FileSystem.kind(of: path) == .directory else { return false }
+        let models = [ModelFiles.weights, ModelFiles.index, ModelFiles.pickledWeights, ModelFiles.pickledIndex]
+        return ([AdapterFiles.configuration] + AdapterFiles.weightsNames).contains { exists($0, in: path) }
+            && !models.contains { exists($0, in: path) }
+    }
+
+    private static func exists(_ name: String, in directory: FilePath) -> Bool {
+        FileSystem.kind(of: directory.appending(name)) == .file
+    }
+
+    private static func checkAdapter(_ path: FilePath, threads: Int) throws -> (bytes: Int, damages: [String]) {
+        guard exists(AdapterFiles.configuration, in: path) else {
+            return (size(of: path), ["\(AdapterFiles.configuration) is missing"])
+        }
+        guard let weights = AdapterFiles.weights(in: path) else { return (0, ["\(AdapterFiles.weights) is missing"]) }
+        _ = try ModelConfig(path: path.appending(AdapterFiles.configuration))
+        let reader = try AdapterFiles.openWeights(weights)
+        return (try size(of: reader), unreadableTensors(in: reader, threads: threads))
+    }
+
+    private static func size(of reader: any CheckpointReader) throws -> Int {
+        try reader.files.reduce(0) { $0 + (try InputFile(path: $1)).size }
+    }
+
+    // MARK: - Pieces
 
     /// What is damaged in chunks that can be checked one by one, in their order.
     private static func damages(

@@ -149,8 +149,7 @@ public struct PartedConversion: Sendable {
         guard let count = counts.first, counts.count == 1, count >= 1 else {
             throw counts.isEmpty
                 ? PartsError.none(output.spec.path)
-                : PartsError.unfit(
-                    directory, "it holds parts of \(counts.sorted().map(String.init).joined(separator: " and "))")
+                : PartsError.severalCounts(directory, counts.sorted())
         }
         return count
     }
@@ -161,6 +160,8 @@ public enum PartsError: Error, Sendable, CustomStringConvertible {
     case none(FilePath)
     case missing([Part], of: FilePath)
     case unfit(FilePath, String)
+    /// Parts of several divisions of the work.
+    case severalCounts(FilePath, [Int])
     /// Adapters of a batch that no part has converted, with what is known about why.
     case adaptersMissing([(path: String, reason: String?)], parts: [Part])
 
@@ -170,6 +171,8 @@ public enum PartsError: Error, Sendable, CustomStringConvertible {
         case .missing(let parts, let path):
             "\(path): \(parts.count == 1 ? "part" : "parts") \(wordList(parts.map(\.description), "and")) \(parts.count == 1 ? "is" : "are") missing; run \(parts.count == 1 ? "it" : "them") with --part \(parts.first?.description ?? "")"
         case .unfit(let path, let reason): "\(path): \(reason); run that part again"
+        case .severalCounts(let path, let counts):
+            "\(path): it holds parts of \(wordList(counts.map(String.init), "and")); say with --parts N which of them belong together"
         case .adaptersMissing(let adapters, let parts):
             "\(adapters.count == 1 ? "the adapter" : "the adapters") \(wordList(adapters.map(\.path), "and")) \(adapters.count == 1 ? "has" : "have") not been converted"
                 + PartsError.reasons(adapters)

@@ -86,17 +86,18 @@ public struct PipelinePlan: Sendable {
             remedy: "qconv decodes bitsandbytes' 4-bit weights only: start from the model before it was quantized")
     }
 
-    /// Refuses destinations that would destroy something.
+    /// Refuses destinations that would destroy something, or each other.
     func checkDestinations() throws {
-        let inputs = [spec.input] + model.adapters.map(\.adapter.directory)
-        for output in model.outputs {
-            try PlacedError.adding(output.place) {
-                try OutputDestination(output.spec.path).check(force: replacesOutputs, inputs: inputs)
-            }
-        }
-        for path in spec.report.paths {
-            try PlacedError.adding("report") {
-                try OutputDestination(path).check(force: replacesOutputs, inputs: inputs, mayBeStream: true)
+        let sources = spec.sources + model.input.looseFiles.map { UsedPath($0, as: .input) }
+        var claims = ClaimedPaths<UsedPath>()
+        for (used, place) in spec.destinations {
+            try PlacedError.adding(place) {
+                let destination = OutputDestination(used.path, as: used.role)
+                if let conflict = claims.conflict(with: used.path) {
+                    throw destination.taken(by: conflict.owner, conflict.relation)
+                }
+                try destination.check(force: replacesOutputs, besides: sources)
+                claims.claim(used.path, by: used)
             }
         }
     }

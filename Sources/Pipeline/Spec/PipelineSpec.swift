@@ -9,6 +9,8 @@ import Tensors
 public struct PipelineSpec: Sendable {
     /// The spec's file; relative paths are relative to its directory.
     public let file: FilePath
+    /// Whether the spec was read from ``file``; it then must stay.
+    var isStored = false
     public let input: FilePath
     public let steps: [any Stage]
     /// `nil` when only `save` steps write.
@@ -23,6 +25,7 @@ public struct PipelineSpec: Sendable {
     ///   read.
     public init(file: FilePath) throws {
         try self.init(text: PipelineSpec.text(of: file), file: file)
+        isStored = true
     }
 
     /// The bytes of a spec's file.

@@ -5,7 +5,7 @@ import Workers
 
 /// An adapter's directory, which is read when it is wanted, or before that on a thread of its own.
 final class AdapterOpening: Sendable {
-    private let path: FilePath
+    let path: FilePath
     private let task = Mutex<BackgroundTask<LoRAAdapter>?>(nil)
 
     init(path: FilePath) { self.path = path }

@@ -59,6 +59,14 @@ struct AttachAdapterStage: Stage {
         }
     }
 
+    /// The directories of the adapters that are attached.
+    var adapterPaths: [FilePath] {
+        switch source {
+        case .directory(let opening, _): [opening.path]
+        case .combination(let source): source.paths
+        }
+    }
+
     func begin() {
         if case .directory(let opening, _) = source { opening.begin() }
     }

@@ -88,6 +88,9 @@ struct CombinedAdapterSource: Sendable {
             seed: UInt64(arguments.int("seed") ?? 0))
     }
 
+    /// The directories of the adapters that are combined.
+    var paths: [FilePath] { adapters.map(\.path) }
+
     /// The combined adapter.
     func adapter() throws -> LoRAAdapter {
         try LoRAAdapter(

@@ -16,7 +16,7 @@ struct BatchOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "A file for the report that compares all adapters: .json, .csv or .html. May be given several times.",
+            "A file for the report that compares all adapters: .json, .csv or .html. May be given several times. Replaces an earlier one.",
             valueName: "path"))
     var report: [String] = []
 

@@ -13,7 +13,7 @@ import Glibc
 
 /// The exit statuses of every command.
 enum ExitStatus: Int32 {
-    /// A gate failed, or compared models differ.
+    /// A gate failed, compared models differ, or something is damaged or doubtful.
     case gateFailed = 1
     /// The input or the spec is bad.
     case badInput = 2

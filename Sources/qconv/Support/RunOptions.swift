@@ -8,7 +8,7 @@ struct RunOptions: ParsableArguments {
     @Flag(help: "Print what would be done, from headers alone, and write nothing.")
     var plan = false
 
-    @Flag(help: "Replace existing outputs and reports.")
+    @Flag(help: "Replace existing outputs and reports. (The report on a whole batch replaces an earlier one anyway.)")
     var force = false
 
     @OptionGroup var streaming: StreamingOptions

@@ -1,5 +1,6 @@
 import Reports
 import SystemPackage
+import Tensors
 
 #if canImport(Darwin)
 import Darwin
@@ -28,9 +29,13 @@ enum StandardError {
 enum StandardOutput {
     /// Writes a result.
     ///
-    /// - Throws: `Errno` when standard output is closed or its disk is full.
-    static func write(_ text: String) throws {
-        try FileDescriptor.standardOutput.writeAll(text.utf8)
+    /// - Throws: `FileError` when standard output is closed or its disk is full.
+    static func write(_ text: String) throws(FileError) {
+        do {
+            try FileDescriptor.standardOutput.writeAll(text.utf8)
+        } catch {
+            throw FileError(.write, "standard output", error as? Errno)
+        }
     }
 
     /// Whether colour and emphasis make sense: a terminal whose user has not asked for none (https://no-color.org).
