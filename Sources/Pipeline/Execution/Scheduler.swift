@@ -20,6 +20,8 @@ struct TensorWork: Sendable {
     /// Index into the programs.
     let tensor: Int
     let phase: SharedProgram.Phase
+    /// What chunks are loaded for.
+    let pass: HeldPass
     /// What the operations of each member know.
     let facts: [[OperationFacts]]
     let job: Int
@@ -149,8 +151,8 @@ final class Scheduler: @unchecked Sendable {
             if running[index].run.program.isLargeCopy { copiesInHand += 1 }
             return .work(
                 TensorWork(
-                    tensor: running[index].tensor, phase: phase, facts: running[index].run.facts,
-                    job: job, branches: branches, held: running[index].run.held))
+                    tensor: running[index].tensor, phase: phase, pass: running[index].run.pass,
+                    facts: running[index].run.facts, job: job, branches: branches, held: running[index].run.held))
         }
         return nil
     }

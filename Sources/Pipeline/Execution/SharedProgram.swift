@@ -19,8 +19,6 @@ final class SharedProgram: Sendable {
         let steps: [(member: Int, phase: TensorProgram.Phase)]
         /// Whether it is the tensor's last.
         let isLast: Bool
-        /// Whether it is the first that sees all of the tensor.
-        let isFirstPass: Bool
     }
 
     let source: TensorSource
@@ -94,16 +92,13 @@ final class SharedProgram: Sendable {
                 next[$0] < programs[$0].phases.count - 1 && programs[$0].phases[next[$0]].cut == cut
             }
             phases.append(
-                Phase(
-                    cut: cut, steps: together.map { ($0, programs[$0].phases[next[$0]]) }, isLast: false,
-                    isFirstPass: cut == .chunks && !phases.contains { $0.cut == .chunks }))
+                Phase(cut: cut, steps: together.map { ($0, programs[$0].phases[next[$0]]) }, isLast: false))
             for index in together { next[index] += 1 }
         }
         let last = programs.indices.map { (member: $0, phase: programs[$0].phases[next[$0]]) }
         phases.append(
             Phase(
-                cut: last.contains { $0.phase.cut == .chunks } ? .chunks : .copy, steps: last, isLast: true,
-                isFirstPass: !phases.contains { $0.cut == .chunks }))
+                cut: last.contains { $0.phase.cut == .chunks } ? .chunks : .copy, steps: last, isLast: true))
         return phases
     }
 

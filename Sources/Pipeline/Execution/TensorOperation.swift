@@ -16,6 +16,9 @@ protocol TensorOperation: Sendable {
     /// What must be known of the whole tensor, in this order, before any chunk can go through.
     var preparations: [Preparation] { get }
 
+    /// Whether a preparation is needed after those before it.
+    func needs(_ preparation: Preparation, _ facts: OperationFacts) -> Bool
+
     /// Takes a chunk to the new encoding.
     func apply(to chunk: Chunk, facts: OperationFacts) throws
 
@@ -33,6 +36,7 @@ extension TensorOperation {
     var resultShape: [Int]? { nil }
     var changes: [PendingChange] { [] }
     var preparations: [Preparation] { [] }
+    func needs(_ preparation: Preparation, _ facts: OperationFacts) -> Bool { true }
     func observe(_ preparation: Preparation, in chunk: Chunk, facts: OperationFacts) throws -> [Observation] { [] }
     func roundingUsed(_ facts: OperationFacts) -> RoundingRule? { nil }
 
@@ -40,7 +44,7 @@ extension TensorOperation {
         switch preparation {
         case .norms: facts.concludeNorms(from: observations)
         case .scaleMean: facts.concludeScaleMean(from: observations)
-        case .columnMeans, .roundingSample: return
+        case .columnMeans, .roundingSample, .roundingOfAll: return
         }
     }
 }
@@ -53,6 +57,8 @@ enum Preparation: Hashable, Sendable {
     case columnMeans
     /// Whether nearest rounding keeps enough of the update, judged on a sample of the tensor.
     case roundingSample
+    /// The same judged on all of the tensor, where the sample says so: an update may be long just where samples are taken.
+    case roundingOfAll
     /// The mean of the scales: the offset of double quantization.
     case scaleMean
 }

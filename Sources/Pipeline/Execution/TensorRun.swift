@@ -14,17 +14,24 @@ struct TensorRun: Sendable {
     /// Results that arrived before those of an earlier job, by job.
     private var waiting: [Int: JobResult] = [:]
     private var nextToFold = 0
+    /// Whether a pass over all chunks has ended.
+    private var hasBeenSeen = false
 
     /// - Parameter facts: For each member, what each of its operations knows.
     init(program: SharedProgram, facts: [[OperationFacts]], held: HeldInput? = nil) {
         self.program = program
         self.held = held
         members = zip(program.members, facts).map { MemberRun(program: $0.program, facts: $1) }
-        skipEmptyPhases()
+        skipNeedlessPhases()
     }
 
     var phase: SharedProgram.Phase? {
         phaseIndex < program.phases.count ? program.phases[phaseIndex] : nil
+    }
+
+    /// What chunks are loaded for in this phase.
+    var pass: HeldPass {
+        phase?.cut == .sample ? .sample : hasBeenSeen ? .later : .first
     }
 
     /// What the operations of each member know in this phase.
@@ -53,16 +60,19 @@ struct TensorRun: Sendable {
 
     private mutating func endPhase() {
         for step in phase?.steps ?? [] { members[step.member].end(step.phase) }
+        if phase?.cut == .chunks, finishedJobs > 0 { hasBeenSeen = true }
         phaseIndex += 1
         nextJob = 0
         finishedJobs = 0
         nextToFold = 0
-        skipEmptyPhases()
+        skipNeedlessPhases()
     }
 
-    /// A tensor without elements has phases without jobs.
-    private mutating func skipEmptyPhases() {
-        if let phase, program.jobCount(phase) == 0 { endPhase() }
+    /// A tensor without elements has phases without jobs, and what an earlier phase has found may leave nothing to look for.
+    private mutating func skipNeedlessPhases() {
+        guard let phase else { return }
+        let isNeeded = phase.steps.contains { members[$0.member].needs($0.phase) }
+        if program.jobCount(phase) == 0 || !isNeeded { endPhase() }
     }
 }
 
@@ -87,8 +97,14 @@ struct MemberRun: Sendable {
         }
     }
 
+    /// Whether a phase has anything to do, after those before it.
+    fileprivate func needs(_ phase: TensorProgram.Phase) -> Bool {
+        guard case .prepare(let preparation, let operation) = phase else { return true }
+        return program.operations[operation].needs(preparation, facts[operation])
+    }
+
     fileprivate mutating func end(_ phase: TensorProgram.Phase) {
-        if case .prepare(let preparation, let operation) = phase {
+        if case .prepare(let preparation, let operation) = phase, needs(phase) {
             program.operations[operation].conclude(preparation, from: folded, into: &facts[operation])
         }
         folded = FoldedObservations()

@@ -104,7 +104,7 @@ final class TensorWorker {
         let (reader, tensor) = try source(of: program)
         try chunk.load(
             range, ofTensor: tensor, from: reader, granule: program.granule, held: work.held,
-            pass: work.phase.cut == .sample ? .sample : work.phase.isFirstPass ? .first : .later)
+            pass: work.pass)
         for step in work.phase.steps {
             let member = program.members[step.member]
             guard work.branches.contains(member.branch), let writers = branches[member.branch]?.writers else {
@@ -135,6 +135,7 @@ final class TensorWorker {
             }
             return MemberResult(emissions: chunk.emissions)
         }
+        guard program.operations[operation].needs(preparation, facts[operation]) else { return MemberResult() }
         chunk.isMeasured = true
         for earlier in 0..<operation where !(program.operations[earlier] is Emit) {
             try program.operations[earlier].apply(to: chunk, facts: facts[earlier])

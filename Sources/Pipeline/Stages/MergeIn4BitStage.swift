@@ -103,8 +103,13 @@ struct MergeIn4Bit: TensorOperation {
     var changes: [PendingChange] { merge.changes }
 
     var preparations: [Preparation] {
-        merge.preparations + (rounding == .auto ? [.roundingSample] : [])
+        merge.preparations + (rounding == .auto ? [.roundingSample, .roundingOfAll] : [])
             + (scales == .fresh && encoding.doubleQuantization != nil ? [.scaleMean] : [])
+    }
+
+    func needs(_ preparation: Preparation, _ facts: OperationFacts) -> Bool {
+        guard preparation == .roundingOfAll else { return true }
+        if case .nearest? = facts.rounding { return true } else { return false }
     }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
@@ -115,7 +120,7 @@ struct MergeIn4Bit: TensorOperation {
         switch preparation {
         case .norms:
             return chunk.squareSums(facts, baseDType: base.dtype)
-        case .roundingSample:
+        case .roundingSample, .roundingOfAll:
             try merge(into: chunk, facts: facts, rounding: .nearest)
             return chunk.errorSums(of: chunk.count).map { .sums($0) }
         case .columnMeans:
@@ -129,7 +134,7 @@ struct MergeIn4Bit: TensorOperation {
         switch preparation {
         case .norms:
             facts.concludeNorms(from: observations)
-        case .roundingSample:
+        case .roundingSample, .roundingOfAll:
             let sums = observations.sums
             // Where the sample has no update (experts that were never trained), the rest may have one, which must not be erased.
             let keepsEnough =
