@@ -43,7 +43,7 @@ public struct ModelDifference: Sendable {
         self.tensors = tensors
         self.distribution = distribution
         self.threads = threads
-        configurationChanges = ConfigurationChange.list(a.configuration, b.configuration)
+        configurationChanges = ConfigurationChange.list(a.configuration, b.configuration, of: a.kind)
         metadataChanges = ConfigurationChange.list(metadata: a.reader.metadata, b.reader.metadata)
         summary = DifferenceSummary(tensors)
     }
