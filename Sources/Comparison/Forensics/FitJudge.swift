@@ -68,12 +68,13 @@ struct FitJudge {
     }
 
     /// Erased or thinned, where rounding a right merge to the nearest value loses that much and what did change is what would
-    /// have changed then.
+    /// have changed then, more closely than any scaling of the update is.
     private func roundingLoss(_ fit: ScalingFit) -> MergeOutcome? {
         guard fit.ratio < UpdateSurvival.thinnedBelow else { return nil }
         for rounded in sums.roundings {
             guard let kept = rounded.ratio(of: sums), kept < UpdateSurvival.thinnedBelow,
-                let overlap = rounded.overlap(with: sums), overlap >= FitThresholds.share
+                let overlap = rounded.overlap(with: sums), overlap >= FitThresholds.share,
+                rounded.squaredMismatch < fit.squaredRest
             else { continue }
             return fit.ratio < UpdateSurvival.erasedBelow ? .erased : .thinned
         }
