@@ -100,9 +100,21 @@ import Testing
         ])
         let document = try JSONValue(parsing: run.output)
         #expect(schema.violations(in: document) == [])
-        #expect(run.status == (name == "right" ? 0 : 1))
-        #expect(document["verdict"]?["outcome"]?.string == (name == "right" ? "right" : "wrong"))
+        // The fixtures hold only what a merge changes.
+        #expect(run.status == 1)
+        #expect(document["verdict"]?["outcome"]?.string == "wrong")
+        #expect(document["summary"]?["verdicts"]?["missing_tensor"]?.int == (name == "norm-changed" ? 12 : 13))
         #expect(document["tensors"]?.array?.count == 21)
+    }
+
+    @Test func aRightMergesDocumentFollowsItsSchema() throws {
+        let out = try merge(TinyLlama.base16Bit, #"{"op": "dequantize-merge", "dtype": "bf16"}"#)
+        let run = try explain([TinyLlama.base16Bit, out, TinyLlama.adapter(200), "--json"])
+        let document = try JSONValue(parsing: run.output)
+        let schema = try JSONSchema(PackageFiles.json("formats/explain-merge.schema.json"))
+        #expect(schema.violations(in: document) == [])
+        #expect(run.status == 0)
+        #expect(document["verdict"]?["outcome"]?.string == "right")
     }
 
     @Test func renamesAndQuiet() throws {

@@ -111,4 +111,49 @@ import Testing
         wrong[3] = 7
         #expect(outcome(try explain([], [], weight: (base, wrong)), "x.weight") == .unexplained)
     }
+
+    @Test func tensorsOfOneModelAreNotRight() throws {
+        let values: [Float] = [1, 2, 3]
+        let lost = try explain([norm(values)], [])
+        #expect(outcome(lost, "norm.weight") == .missingTensor)
+        #expect(lost.conclusion.contains("but the models do not have the same tensors"), "\(lost.conclusion)")
+        let added = try explain([], [norm(values)])
+        #expect(outcome(added, "norm.weight") == .extraTensor)
+        #expect(!lost.isRight && !added.isRight)
+    }
+
+    @Test(arguments: [
+        ("model.layers.0.self_attn.rotary_emb.inv_freq", [4]), ("h.0.attn.bias", [1, 1, 2, 2]),
+        ("h.0.attn.masked_bias", [1]), ("embeddings.position_ids", [1, 4]),
+    ])
+    func buffersMakeNoDifference(name: String, shape: [Int]) throws {
+        let buffer: Tensor = (name, "F32", shape, data([Float](repeating: 1, count: shape.reduce(1, *))))
+        for found in [try explain([buffer], []), try explain([], [buffer])] {
+            #expect(outcome(found, name) == .onlyInOne)
+            #expect(found.isRight)
+            #expect(found.conclusion.hasSuffix("1 tensor is only in one of the models, which makes no difference."))
+        }
+        // A bias is none.
+        let bias: Tensor = ("h.0.attn.bias", "F32", [4], data([Float](repeating: 1, count: 4)))
+        #expect(!(try explain([bias], []).isRight))
+    }
+
+    @Test func aTiedHeadMakesNoDifference() throws {
+        let values = data([Float](repeating: 1, count: 8))
+        let embedding: Tensor = ("model.embed_tokens.weight", "F32", [4, 2], values)
+        let head: Tensor = ("lm_head.weight", "F32", [4, 2], values)
+        let (tied, untied) = (#"{"tie_word_embeddings": true}"#, #"{"tie_word_embeddings": false}"#)
+        for (base, merged, isRight) in [
+            (tied, tied, true), ("{}", tied, true), (untied, untied, false), (untied, tied, false),
+            (tied, untied, false),
+        ] {
+            let lost = try explain([embedding, head], [embedding], configurations: (base, merged))
+            #expect(outcome(lost, "lm_head.weight") == (isRight ? .onlyInOne : .missingTensor), "\(base) \(merged)")
+            let added = try explain([embedding], [embedding, head], configurations: (base, merged))
+            #expect(outcome(added, "lm_head.weight") == (isRight ? .onlyInOne : .extraTensor), "\(base) \(merged)")
+        }
+        #expect(try explain([embedding, head], [embedding]).isRight)
+        // There is nothing to tie to.
+        #expect(!(try explain([head], []).isRight))
+    }
 }
