@@ -21,11 +21,25 @@ public struct ConfigurationChange: Hashable, Sendable {
         "base_model_name_or_path", "peft_version", "inference_mode", "revision",
     ]
 
+    /// The lists of PEFT's `LoraConfig` whose order says nothing. Some of them it holds as sets, and so writes them in another order
+    /// each time.
+    private static let unorderedKeys: Set<String> = [
+        "target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "target_parameters",
+    ]
+
     /// The differences between two configurations, in the order of a, then those that only b has. None when one of them is
     /// missing: a file of weights alone has nothing to say.
-    static func list(_ a: JSONValue?, _ b: JSONValue?) -> [ConfigurationChange] {
+    static func list(_ a: JSONValue?, _ b: JSONValue?, of kind: ComparedModel.Kind) -> [ConfigurationChange] {
         guard let a, let b else { return [] }
-        return changes(a, b, path: [])
+        let changes = changes(a, b, path: [])
+        guard kind == .adapter else { return changes }
+        return changes.filter { !unorderedKeys.contains($0.key) || !hasSameElements($0.a, $0.b) }
+    }
+
+    /// Whether two lists hold the same, in whatever order and however often.
+    private static func hasSameElements(_ a: JSONValue?, _ b: JSONValue?) -> Bool {
+        guard let left = a?.array, let right = b?.array else { return false }
+        return Set(left) == Set(right)
     }
 
     static func list(metadata a: [String: String], _ b: [String: String]) -> [ConfigurationChange] {

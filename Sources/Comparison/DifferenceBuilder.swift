@@ -20,6 +20,9 @@ struct DifferenceBuilder {
             histogram.merge(finding.histogram)
             maximum = max(maximum, finding.difference.sums.maxAbsError)
         }
+        for index in identical where findings[index] == nil {
+            histogram.addZeros(plan.pairs[index].a?.tensor.elementCount ?? 0)
+        }
         return ModelDifference(
             a: plan.a, b: plan.b, adapter: plan.adapter, options: options,
             tensors: plan.pairs.indices.map(tensorDifference),

@@ -20,7 +20,8 @@ public struct DifferenceSummary: Hashable, Sendable {
     public let elements: Int
     /// Elements that are not the same, and that are not finite.
     public let counts: DifferenceCounts
-    /// The figures of all tensors that are not identical together; the update's over those that have one.
+    /// The figures of all tensors together: the RMSE over every element that was compared, what is relative to a over the tensors
+    /// that are different, and the update's over those that have one.
     public let overall: ErrorFigures
     public let worstRelativeError: Extreme?
     /// Tensors that are different and have no relative error: without what is not finite on a side they are all zeros in a, or
@@ -65,7 +66,7 @@ public struct DifferenceSummary: Hashable, Sendable {
         var codes = (changed: 0, total: 0)
         var scales = (changed: 0, total: 0)
         for tensor in tensors {
-            if let sums = tensor.sums { all.merge(sums) }
+            if let sums = tensor.sumsForOverallFigures { all.merge(sums) }
             if let update = tensor.update { updates.merge(update.sums) }
             if let found = tensor.counts { counts.merge(found) }
             if let changed = tensor.codesChanged { codes = (codes.changed + changed, codes.total + tensor.elements) }
@@ -104,6 +105,19 @@ public struct DifferenceSummary: Hashable, Sendable {
             found = Extreme(tensor: tensor.name, value: value)
         }
         return found
+    }
+}
+
+extension TensorDifference {
+    /// What the figures of all tensors together take of this one.
+    ///
+    /// Of a tensor without a difference these are its elements alone. Where it is stored alike nobody looked at its values, and
+    /// whether it is must not move a figure.
+    fileprivate var sumsForOverallFigures: ErrorSums? {
+        guard outcome == .identical || outcome == .equal else { return sums }
+        var exact = ErrorSums()
+        exact.count = sums?.comparedCount ?? elements
+        return exact
     }
 }
 

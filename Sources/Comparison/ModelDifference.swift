@@ -47,7 +47,7 @@ public struct ModelDifference: Sendable {
         self.distribution = distribution
         self.containedAdapters = containedAdapters
         self.threads = threads
-        configurationChanges = ConfigurationChange.list(a.configuration, b.configuration)
+        configurationChanges = ConfigurationChange.list(a.configuration, b.configuration, of: a.kind)
         metadataChanges = ConfigurationChange.list(metadata: a.reader.metadata, b.reader.metadata)
         summary = DifferenceSummary(tensors)
     }

@@ -77,6 +77,8 @@ final class PairWorker {
         if a.encoding == b.encoding, case .dense(let dtype) = a.encoding, !dtype.isFloatingPoint {
             // A float64 does not tell all 64-bit integers apart.
             difference.counts.changed = a.differingElements(from: b, width: dtype.bits / 8)
+        } else if a.encoding.hasWideIntegers || b.encoding.hasWideIntegers {
+            difference.counts.changed = (0..<range.count).count { a.exactNumber(at: $0) != b.exactNumber(at: $0) }
         }
         guard let update = makeUpdate(range) else { return }
         difference.sumsWithUpdate = ErrorSums(base: base, update: update, written: written, count: range.count)

@@ -160,12 +160,21 @@ final class TensorSlice {
     }
 
     private func widen<Integer: FixedWidthInteger>(_ type: Integer.Type) {
-        let elements = UnsafeRawBufferPointer(start: stored, count: count * MemoryLayout<Integer>.size)
-        for index in 0..<count {
-            let element = elements.loadUnaligned(
-                fromByteOffset: index * MemoryLayout<Integer>.size, as: Integer.self)
-            doubles[index] = Double(Integer(littleEndian: element))
+        for index in 0..<count { doubles[index] = Double(integer(at: index, as: type)) }
+    }
+
+    /// An element as it is stored; call ``decodeToFloat64()`` first.
+    func exactNumber(at index: Int) -> ExactNumber {
+        switch encoding {
+        case .dense(.i64): ExactNumber(integer(at: index, as: Int64.self))
+        case .dense(.u64): ExactNumber(integer(at: index, as: UInt64.self))
+        default: ExactNumber(doubles[index])
         }
+    }
+
+    private func integer<Integer: FixedWidthInteger>(at index: Int, as type: Integer.Type) -> Integer {
+        let size = MemoryLayout<Integer>.size
+        return Integer(littleEndian: (stored + index * size).loadUnaligned(as: type))
     }
 
     /// How many elements of a given width differ from another slice's, as bytes.

@@ -108,7 +108,7 @@ struct TensorChecks {
             let all = layersOfStack[TensorChecks.stack(of: pattern)] ?? []
             let missing = all.subtracting(found).sorted()
             // In models of mixed layers a kind of module is rare, not missing.
-            guard !missing.isEmpty, missing.count * 2 <= all.count else { return nil }
+            guard !missing.isEmpty, missing.count * 2 < all.count else { return nil }
             let listed = missing.prefix(6).map(String.init).joined(separator: ", ")
             let more = missing.count > 6 ? " and \(missing.count - 6) more" : ""
             return LintFinding(

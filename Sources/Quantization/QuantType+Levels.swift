@@ -22,9 +22,6 @@ extension QuantType {
         withCodebook { codebook in withUnsafeBytes(of: codebook.pointee.nearest_codes) { Array($0) } }
     }
 
-    /// The code of 0.0, which pads the last byte of an odd count.
-    package var zeroCode: UInt8 { withCodebook { $0.pointee.zero_code } }
-
     /// The codebook as the kernels want it.
     package func withCodebook<Result>(_ body: (UnsafePointer<qconv_codebook>) -> Result) -> Result {
         switch self {

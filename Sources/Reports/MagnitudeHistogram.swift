@@ -41,6 +41,12 @@ public struct MagnitudeHistogram: Hashable, Sendable {
         used.update(repeating: 0)
     }
 
+    /// Counts magnitudes of zero that nobody had to look at.
+    public mutating func addZeros(_ count: Int) {
+        total += count
+        zeros += count
+    }
+
     /// Adds another histogram's counts.
     public mutating func merge(_ other: MagnitudeHistogram) {
         total += other.total

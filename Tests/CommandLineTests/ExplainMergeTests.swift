@@ -56,6 +56,26 @@ import Testing
         #expect(conclusion(run).contains("Merge in 4 bits with unbiased rounding (merge-in-4bit), or into 16 bits."))
     }
 
+    /// Rounding would have changed the same values, but not by as much as the scaled update is off.
+    @Test(arguments: [
+        (0.89, #"{"op": "dequantize-merge", "dtype": "bf16"}"#), (0.7, #"{"op": "dequantize-merge", "dtype": "bf16"}"#),
+        (0.89, #"{"op": "dequantize-merge", "dtype": "f32"}"#),
+        (0.85, #"{"op": "merge-in-4bit", "rounding": "stochastic", "scales": "base"}"#),
+    ])
+    func aScaledMergeIsNoRounding(weight: Double, step: String) throws {
+        #expect(try scaledModules(weight, step) == 28)
+    }
+
+    /// How many modules of TinyLlama are found to be scaled after a merge with a part of the update.
+    private func scaledModules(_ weight: Double, _ step: String) throws -> Int? {
+        let attach = #"{"op": "attach-adapter", "path": "\#(TinyLlama.adapter(200))", "weight": \#(weight)}"#
+        let spec = try workspace.spec(
+            input: TinyLlama.base4Bit, steps: attach + ", " + step, output: #"{"path": "out"}"#)
+        try #require(try QConvRun(["pipeline", spec, "--quiet", "--force"]).status == 0)
+        let run = try explain([TinyLlama.base4Bit, workspace.path("out"), TinyLlama.adapter(200), "--json"])
+        return try JSONValue(parsing: run.output)["summary"]?["verdicts"]?["scaled"]?.int
+    }
+
     @Test func theBaseItselfMissesEveryUpdate() throws {
         for base in [TinyLlama.base4Bit, TinyLlama.base16Bit] {
             let run = try explain([base, base, TinyLlama.adapter(50)])
@@ -80,9 +100,21 @@ import Testing
         ])
         let document = try JSONValue(parsing: run.output)
         #expect(schema.violations(in: document) == [])
-        #expect(run.status == (name == "right" ? 0 : 1))
-        #expect(document["verdict"]?["outcome"]?.string == (name == "right" ? "right" : "wrong"))
+        // The fixtures hold only what a merge changes.
+        #expect(run.status == 1)
+        #expect(document["verdict"]?["outcome"]?.string == "wrong")
+        #expect(document["summary"]?["verdicts"]?["missing_tensor"]?.int == (name == "norm-changed" ? 12 : 13))
         #expect(document["tensors"]?.array?.count == 21)
+    }
+
+    @Test func aRightMergesDocumentFollowsItsSchema() throws {
+        let out = try merge(TinyLlama.base16Bit, #"{"op": "dequantize-merge", "dtype": "bf16"}"#)
+        let run = try explain([TinyLlama.base16Bit, out, TinyLlama.adapter(200), "--json"])
+        let document = try JSONValue(parsing: run.output)
+        let schema = try JSONSchema(PackageFiles.json("formats/explain-merge.schema.json"))
+        #expect(schema.violations(in: document) == [])
+        #expect(run.status == 0)
+        #expect(document["verdict"]?["outcome"]?.string == "right")
     }
 
     @Test func renamesAndQuiet() throws {

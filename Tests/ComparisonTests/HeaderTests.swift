@@ -182,6 +182,35 @@ import Testing
         #expect(found.verdict.outcome == .identical)
     }
 
+    /// PEFT holds some lists as sets, and writes them in another order each time.
+    @Test func theOrderOfAnAdaptersSetsDoesNotCount() throws {
+        let models = try RandomModels()
+        defer { models.remove() }
+        func changes(_ a: String, _ b: String) throws -> [String] {
+            for (name, config) in [("a", a), ("b", b)] {
+                _ = try models.write([("x.lora_A.weight", [1])], to: "\(name)/adapter_model.safetensors")
+                try models.write(config, to: "\(name)/adapter_config.json")
+            }
+            let found = try compare(models, "a", "b")
+            #expect(found.isEqual == found.configurationChanges.isEmpty)
+            return found.configurationChanges.map(\.key)
+        }
+        let keys = [
+            "target_modules", "exclude_modules", "modules_to_save", "layers_to_transform", "target_parameters",
+        ]
+        for key in keys {
+            #expect(try changes(#"{"\#(key)": ["q", "k", "v"]}"#, #"{"\#(key)": ["v", "q", "k"]}"#) == [])
+            #expect(try changes(#"{"\#(key)": ["q", "k"]}"#, #"{"\#(key)": ["q", "v"]}"#) == [key])
+            #expect(try changes(#"{"\#(key)": ["q"]}"#, #"{"\#(key)": "q"}"#) == [key])
+        }
+        // The rows of what was trained stand in this order.
+        let indices = "trainable_token_indices"
+        #expect(try changes(#"{"\#(indices)": [1, 2]}"#, #"{"\#(indices)": [2, 1]}"#) == [indices])
+        // Of models all lists are what they are.
+        let found = try withConfigs(#"{"target_modules": [1, 2]}"#, #"{"target_modules": [2, 1]}"#)
+        #expect(found.configurationChanges.map(\.key) == ["target_modules"])
+    }
+
     @Test func tolerance() throws {
         let models = try RandomModels()
         defer { models.remove() }

@@ -26,15 +26,18 @@ final class AdapterFolder {
     init() throws {
         url = FileManager.default.temporaryDirectory.appendingPathComponent("qconv-lint-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        for layer in 0..<2 {
-            for (module, out, columns) in [("self_attn.q_proj", 6, 8), ("mlp.up_proj", 10, 8)] {
-                let name = "model.layers.\(layer).\(module)"
-                tensors.append(Tensor(name: "base_model.model.\(name).lora_A.weight", shape: [2, columns]))
-                tensors.append(Tensor(name: "base_model.model.\(name).lora_B.weight", shape: [out, 2]))
-                baseTensors.append(Tensor(name: "\(name).weight", shape: [out, columns]))
-            }
-        }
+        for layer in 0..<2 { appendLayer(layer) }
         baseTensors.append(Tensor(name: "model.embed_tokens.weight", shape: [16, 8]))
+    }
+
+    /// Appends the modules of a layer to the adapter and to the base.
+    func appendLayer(_ layer: Int) {
+        for (module, out, columns) in [("self_attn.q_proj", 6, 8), ("mlp.up_proj", 10, 8)] {
+            let name = "model.layers.\(layer).\(module)"
+            tensors.append(Tensor(name: "base_model.model.\(name).lora_A.weight", shape: [2, columns]))
+            tensors.append(Tensor(name: "base_model.model.\(name).lora_B.weight", shape: [out, 2]))
+            baseTensors.append(Tensor(name: "\(name).weight", shape: [out, columns]))
+        }
     }
 
     deinit {

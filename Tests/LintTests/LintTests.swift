@@ -130,6 +130,12 @@ import Testing
             try $0.write()
         },
         Case("a layer without factors", [.missingLayers, .targetWithoutFactors]) {
+            $0.appendLayer(2)
+            $0.tensors.removeSubrange(4..<6)
+            try $0.write()
+        },
+        Case("half of the layers without factors", [.targetWithoutFactors]) {
+            // As a model has them whose layers are of two kinds, by turns.
             $0.tensors.removeSubrange(4..<6)
             try $0.write()
         },

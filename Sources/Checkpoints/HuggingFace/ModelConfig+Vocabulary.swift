@@ -3,7 +3,10 @@ import Tensors
 
 extension ModelConfig {
     /// Whether the output head's weight is the input embedding (`tie_word_embeddings`); `nil` when the config does not say.
-    public var tiesWordEmbeddings: Bool? {
+    public var tiesWordEmbeddings: Bool? { ModelConfig.tiesWordEmbeddings(in: json) }
+
+    /// The same of a document.
+    public static func tiesWordEmbeddings(in json: JSONValue) -> Bool? {
         let places = [json] + ModelConfig.nestedConfigs.compactMap { json[$0] }
         return places.lazy.compactMap { $0["tie_word_embeddings"]?.bool }.first
     }

@@ -37,14 +37,12 @@ extension ContainerIndex {
 enum QuantizationFlags {
     static let doubleQuantization: UInt8 = 1 << 0
     static let ownCodebook: UInt8 = 1 << 1
-    /// Two bits: how bitsandbytes stored the codes.
+    /// Two bits: how bitsandbytes stored the codes; 0 where it did not.
     static let storageShift: UInt8 = 2
-    static let noStorage: UInt8 = 0
     static let standardStorage: UInt8 = 1
     static let otherStorage: UInt8 = 2
-    /// Two bits: what the quant state's text was.
+    /// Two bits: what the quant state's text was; 0 where there was none.
     static let quantStateShift: UInt8 = 4
-    static let noQuantState: UInt8 = 0
     static let standardQuantState: UInt8 = 1
     static let otherQuantState: UInt8 = 2
 }

@@ -8,6 +8,14 @@ struct ExplanationBuilder {
     let identical: Set<Int>
     /// The sums of the pairs that were looked at.
     let sums: [Int: FitSums]
+    private let optionalTensors: OptionalTensors
+
+    init(plan: ComparisonPlan, identical: Set<Int>, sums: [Int: FitSums]) {
+        self.plan = plan
+        self.identical = identical
+        self.sums = sums
+        optionalTensors = OptionalTensors(plan)
+    }
 
     /// What is known of a pair before other updates were tried.
     struct Draft {
@@ -57,8 +65,7 @@ struct ExplanationBuilder {
     private func withoutUpdate(_ index: Int) -> TensorExplanation {
         let pair = plan.pairs[index]
         guard let (base, merged) = pair.comparable else {
-            let isLeftAlone = pair.changes.isEmpty && (pair.a == nil || pair.b == nil)
-            return explanation(pair, isLeftAlone ? .onlyInOne : .notComparable)
+            return explanation(pair, outcomeOfOneSide(pair) ?? .notComparable)
         }
         guard let sums = sums[index] else {
             // Integers of one dtype can still be told to differ.
@@ -67,6 +74,13 @@ struct ExplanationBuilder {
         }
         let judge = FitJudge(sums, base: base.tensor.encoding, merged: merged.tensor.encoding)
         return explanation(pair, judge.outcomeWithoutUpdate, judge: judge)
+    }
+
+    /// What it means that only one model has a tensor that the adapter leaves alone; `nil` for any other.
+    private func outcomeOfOneSide(_ pair: TensorPair) -> MergeOutcome? {
+        guard pair.changes.isEmpty, pair.a == nil || pair.b == nil else { return nil }
+        if optionalTensors.contains(pair) { return .onlyInOne }
+        return pair.b == nil ? .missingTensor : .extraTensor
     }
 
     private func explanation(

@@ -19,12 +19,17 @@ struct FitJudge {
     let fit: ScalingFit?
     let allowance: RoundingAllowance
     private let isMerged4Bit: Bool
+    /// Whether the merged model may be unable to store what the base does. In one dtype, or with the same levels and scale, every
+    /// value of the base has a place.
+    private let mayRoundTheBase: Bool
 
     init(_ sums: FitSums, base: Encoding, merged: Encoding) {
         self.sums = sums
         fit = ScalingFit(sums)
         allowance = RoundingAllowance(sums, base: base, merged: merged)
         isMerged4Bit = merged.blockQuantization != nil
+        mayRoundTheBase =
+            (base.denseDType == nil || base.denseDType != merged.denseDType) && sums.changedOnOneGrid == 0
     }
 
     private var tolerance: Double { isMerged4Bit ? FitThresholds.relativeIn4Bit : FitThresholds.relative }
@@ -32,16 +37,22 @@ struct FitJudge {
     /// What became of a tensor that the adapter leaves alone.
     var outcomeWithoutUpdate: MergeOutcome {
         guard sums.change.nonFiniteWritten == 0 else { return .notFinite }
+        guard sums.nonFiniteMismatches == 0 else { return .changedWithoutUpdate }
         if sums.squaredChange == 0 { return .untouched }
-        return allowance.covers(sums.squaredChange) ? .rounded : .changedWithoutUpdate
+        return isRoundingAlone ? .rounded : .changedWithoutUpdate
+    }
+
+    /// Whether a change without an update is no more than another encoding brings.
+    private var isRoundingAlone: Bool {
+        sums.squaredChange == 0 || mayRoundTheBase && allowance.covers(sums.squaredChange)
     }
 
     /// What became of an update.
     func judgement(_ readings: [ScalingReading]) -> Judgement {
         guard sums.change.nonFiniteWritten == 0 else { return .outcome(.notFinite) }
-        guard let fit else {
-            return .outcome(allowance.covers(sums.squaredChange) ? .empty : .changedWithoutUpdate)
-        }
+        // No sum holds what was NaN or infinite, and no update makes a number of it.
+        guard sums.nonFiniteMismatches == 0 else { return .outcome(.unexplained) }
+        guard let fit else { return .outcome(isRoundingAlone ? .empty : .changedWithoutUpdate) }
         guard sums.squaredChange > 0 else {
             return sums.roundings.contains(where: \.isErasing) ? .unchanged : .outcome(.missing)
         }
@@ -68,12 +79,13 @@ struct FitJudge {
     }
 
     /// Erased or thinned, where rounding a right merge to the nearest value loses that much and what did change is what would
-    /// have changed then.
+    /// have changed then, more closely than any scaling of the update is.
     private func roundingLoss(_ fit: ScalingFit) -> MergeOutcome? {
         guard fit.ratio < UpdateSurvival.thinnedBelow else { return nil }
         for rounded in sums.roundings {
             guard let kept = rounded.ratio(of: sums), kept < UpdateSurvival.thinnedBelow,
-                let overlap = rounded.overlap(with: sums), overlap >= FitThresholds.share
+                let overlap = rounded.overlap(with: sums), overlap >= FitThresholds.share,
+                rounded.squaredMismatch < fit.squaredRest
             else { continue }
             return fit.ratio < UpdateSurvival.erasedBelow ? .erased : .thinned
         }

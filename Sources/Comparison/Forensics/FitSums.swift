@@ -18,6 +18,10 @@ struct FitSums: PartialResult {
     /// The variance that rounding w₀ + d to one of the two neighbouring levels has when it is unbiased: Σ (x − l)(u − x).
     /// Zero where the merged model is not 4-bit.
     var unbiasedVariance = 0.0
+    /// Elements that are not finite on one side and something else on the other.
+    var nonFiniteMismatches = 0
+    /// Elements that changed where both sides have the same 4-bit levels and the same scale.
+    var changedOnOneGrid = 0
 
     mutating func merge(_ next: FitSums) {
         change.merge(next.change)
@@ -26,6 +30,8 @@ struct FitSums: PartialResult {
         nearestOnBaseScales.merge(next.nearestOnBaseScales)
         nearestOnFreshScales.merge(next.nearestOnFreshScales)
         unbiasedVariance += next.unbiasedVariance
+        nonFiniteMismatches += next.nonFiniteMismatches
+        changedOnOneGrid += next.changedOnOneGrid
     }
 
     /// Every way in which a right merge may have been rounded to the nearest value.

@@ -71,6 +71,8 @@ final class FitWorker: ChunkWorker {
         try b.hold(range, of: sides.b, from: plan.b.reader, b.decode)
         let (base, merged) = (UnsafePointer(a.values), UnsafePointer(b.values))
         sums.change = ErrorSums(base: base, update: nil, written: merged, count: range.count)
+        sums.nonFiniteMismatches = nonFiniteMismatches(sums.change)
+        sums.changedOnOneGrid = changedOnOneGrid
         for (index, update) in updates.enumerated() {
             update.compute(range, accumulate: index > 0, into: updateValues)
         }
@@ -82,6 +84,32 @@ final class FitWorker: ChunkWorker {
         if items[item].predictsRounding { predictRounding(&sums, count: range.count) }
         onRead(a.byteCount + b.byteCount)
         return sums
+    }
+
+    /// Elements that are not finite on one side and something else on the other.
+    private func nonFiniteMismatches(_ change: ErrorSums) -> Int {
+        guard change.comparedCount < change.count else { return 0 }
+        return (0..<change.count).count { index in
+            let (before, after) = (a.values[index], b.values[index])
+            guard !before.isFinite || !after.isFinite else { return false }
+            return before != after && !(before.isNaN && after.isNaN)
+        }
+    }
+
+    /// Elements that changed where both sides have the same 4-bit levels and the same scale.
+    private var changedOnOneGrid: Int {
+        guard let grid = a.encoding.blockQuantization, let other = b.encoding.blockQuantization,
+            grid.hasGrid(of: other)
+        else { return 0 }
+        var changed = 0
+        for block in 0..<grid.blockCount(elements: a.count) {
+            guard a.scales[block].isFinite, a.scales[block] == b.scales[block] else { continue }
+            let start = block * grid.blocksize
+            for index in start..<min(start + grid.blocksize, a.count) where a.values[index] != b.values[index] {
+                changed += 1
+            }
+        }
+        return changed
     }
 
     /// Rounds the exact result as a right merge would have.

@@ -20,7 +20,9 @@ extension MergeExplanation {
         for remedy in kinds.compactMap(\.remedy) where !sentences.contains(remedy) { sentences.append(remedy) }
         let alone = tensors.count { $0.outcome == .onlyInOne }
         if alone > 0 {
-            sentences.append("\(counted(alone, "tensor")) \(alone == 1 ? "is" : "are") only in one of the models.")
+            let verb = alone == 1 ? "is" : "are"
+            sentences.append(
+                "\(counted(alone, "tensor")) \(verb) only in one of the models, which makes no difference.")
         }
         return sentences.joined(separator: " ")
     }
@@ -28,7 +30,7 @@ extension MergeExplanation {
     private func openingSentence(_ wrongModules: [TensorExplanation]) -> String {
         let all = modules.count == 1 ? "the 1 module" : "all \(modules.count) modules"
         guard !wrongModules.isEmpty else {
-            guard isRight else { return "The updates are right in \(all), but other tensors changed." }
+            guard isRight else { return "The updates are right in \(all), but \(otherTensorsClause)." }
             return "The merge is right: \(all) \(modules.count == 1 ? "holds its" : "hold their") update as configured."
         }
         let extent =
@@ -39,6 +41,12 @@ extension MergeExplanation {
             return "The merge is wrong in \(extent)."
         }
         return "The merge is wrong in \(extent): \(outcome.clause)."
+    }
+
+    /// What is wrong where every module is right.
+    private var otherTensorsClause: String {
+        let isOfOneModel = wrong.allSatisfy { [.missingTensor, .extraTensor].contains($0.outcome) }
+        return isOfOneModel ? "the models do not have the same tensors" : "other tensors changed"
     }
 
     /// What else would give the same figures.
@@ -85,6 +93,8 @@ extension MergeOutcome {
         case .rounded: "the values were rounded"
         case .changedWithoutUpdate: "changed, though the adapter has no update for it"
         case .onlyInOne: "only one of the models has it"
+        case .missingTensor: "the merged model does not have it"
+        case .extraTensor: "the base does not have it"
         }
     }
 

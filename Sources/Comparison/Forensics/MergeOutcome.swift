@@ -49,8 +49,12 @@ public enum MergeOutcome: String, CaseIterable, Hashable, Sendable {
     case rounded
     /// Other values.
     case changedWithoutUpdate = "changed_without_update"
-    /// Only one of the models has the tensor.
+    /// Only one of the models has the tensor, and it makes no difference (``OptionalTensors``).
     case onlyInOne = "only_in_one"
+    /// The base has the tensor, the merged model does not.
+    case missingTensor = "missing_tensor"
+    /// The merged model has the tensor, the base does not.
+    case extraTensor = "extra_tensor"
 
     /// Whether a right merge may have such tensors.
     public var isRight: Bool {
@@ -86,6 +90,8 @@ public enum MergeOutcome: String, CaseIterable, Hashable, Sendable {
         case .rounded: "rounded"
         case .changedWithoutUpdate: "changed without an update"
         case .onlyInOne: "only in one model"
+        case .missingTensor: "tensor missing"
+        case .extraTensor: "tensor added"
         }
     }
 }
