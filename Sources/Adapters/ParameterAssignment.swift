@@ -79,7 +79,9 @@ struct ParameterAssignment {
         switch shape.count {
         case 2: return module.rank == target.rank && shape == [outFeatures, inFeatures]
         case 3:
-            return module.rank == target.rank * shape[0]
+            // The rank is the configuration's, and may be any number.
+            let (rank, overflow) = target.rank.multipliedReportingOverflow(by: shape[0])
+            return !overflow && module.rank == rank
                 && shape.dropFirst().elementsEqual(
                     transposed ? [inFeatures, outFeatures] : [outFeatures, inFeatures])
         default: return false

@@ -76,6 +76,16 @@ import Testing
         #expect(fits.matches.map(\.placement?.rank) == [3])
     }
 
+    /// Experts · rank is more than a number holds.
+    @Test func ranksBeyondAllMeasureFitNothing() throws {
+        let ranks: JSONValue = ["experts.down_proj": .int(Int.max)]
+        let changes: [(String, JSONValue)] = Self.both + [("rank_pattern", ranks)]
+        let base = [tensor("gate_up_proj", [3, 12, 8]), tensor("down_proj", [3, 8, 6])]
+        let result = try match(Self.factors(0, 8, 12) + Self.factors(1, 6, 8), to: base, changes)
+        #expect(result.problems.count == 2)
+        #expect(result.text.contains("rank \(Int.max)"), "\(result.text)")
+    }
+
     @Test func rowsThatAreNoMultipleOfTheRankAreNamed() throws {
         let directory = try TemporaryDirectory.adapter(Self.both, Self.factors(0, 8, 12, rows: 5))
         #expect {

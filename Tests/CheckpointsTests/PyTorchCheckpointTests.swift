@@ -85,6 +85,28 @@ import Testing
         }
     }
 
+    /// A deflated member that claims to have as many bytes as a number holds, in the file and out of it.
+    @Test func aMemberOfImpossibleSizeIsRefused() throws {
+        func field(_ value: Int, _ width: Int) -> [UInt8] {
+            (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+        }
+        let name = Array("archive/data.pkl".utf8)
+        let facts = field(8, 2) + field(0, 8) + field(0xFFFF_FFFF, 4) + field(0xFFFF_FFFF, 4) + field(name.count, 2)
+        let local = field(0x0403_4B50, 4) + field(45, 2) + field(0, 2) + facts + field(0, 2) + name + [3, 0]
+        let central =
+            field(0x0201_4B50, 4) + field(45, 4) + field(0, 2) + facts + field(20, 2)
+            + [UInt8](repeating: 0, count: 14) + name + field(1, 2) + field(16, 2) + field(.max, 8) + field(.max, 8)
+        let end =
+            field(0x0605_4B50, 4) + field(0, 4) + field(1, 2) + field(1, 2) + field(central.count, 4)
+            + field(local.count, 4) + field(0, 2)
+        try withTemporaryDirectory { directory in
+            let path = directory.appending("vast.bin")
+            try write(local + central + end, to: path)
+            let error = #expect(throws: CheckpointError.self) { try WeightsCheckpoint(path: path) }
+            #expect(error?.description.contains("lies outside the file") == true, "\(String(describing: error))")
+        }
+    }
+
     /// Damaged files are refused, or still read; nothing crashes, and only errors about the file come out.
     @Test(arguments: PickleFixtures.good)
     func randomDamageNeverCrashes(_ good: PickleFixtures.Good) throws {
