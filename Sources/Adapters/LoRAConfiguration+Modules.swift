@@ -123,11 +123,13 @@ package struct ModuleRules {
 
 extension LoRAConfiguration {
     /// Whether `modules_to_save` names the module that a tensor belongs to, or one that contains it.
+    ///
+    /// PEFT's `_set_trainable` asks for `key.endswith(name)`, so that `head` names `lm_head` too.
     func savesModule(of tensor: String) -> Bool {
         guard !modulesToSave.isEmpty else { return false }
         let components = tensor.split(separator: ".")
         let paths = components.indices.dropFirst().map { components[..<$0].joined(separator: ".") }
-        return modulesToSave.contains { name in paths.contains { $0 == name || $0.hasSuffix("." + name) } }
+        return modulesToSave.contains { name in paths.contains { $0.endsWithBytes(name) } }
     }
 }
 
