@@ -129,6 +129,8 @@ extension AdapterTensorProblem: CustomStringConvertible {
             "\(tensor): trainable_token_indices in adapter_config.json names a row twice"
         case .unwantedModule(let module, .excluded):
             "\(module): has factors, but exclude_modules in adapter_config.json leaves it out"
+        case .unwantedModule(let module, .saved):
+            "\(module): has factors, but modules_to_save in adapter_config.json has it trained in full, where PEFT puts none"
         case .unwantedModule(let module, .notTargeted):
             "\(module): has factors, but target_modules in adapter_config.json does not name it"
         case .unwantedModule(let module, .layer(let layer?, let expected)):

@@ -249,6 +249,9 @@ import Testing
         #expect(
             try objection(("target_modules", ["q_proj"]), ("exclude_modules", ["q_proj"]))
                 == [.unwantedModule(module: module, .excluded)])
+        #expect(
+            try objection(("target_modules", ["q_proj"]), ("modules_to_save", ["q_proj"]))
+                == [.unwantedModule(module: module, .saved)])
     }
 
     @Test func everyProblemIsReported() throws {
