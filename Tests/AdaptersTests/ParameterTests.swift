@@ -134,6 +134,20 @@ import Testing
         #expect(result.problems == [.sameShapes(parameters: ["w1", "w3"].map { "\(Self.owner).\($0)" })])
     }
 
+    /// As many parameters as nobody can try all orders of, alike or not, with factors for all or not.
+    @Test(.timeLimit(.minutes(1)), arguments: [true, false]) func manyParametersTakeNoTime(areAlike: Bool) throws {
+        let names = (0..<40).map { "w\($0)" }
+        let changes: [(String, JSONValue)] = [("target_parameters", .array(names.map { .string("experts.\($0)") }))]
+        let base = names.indices.map { tensor(names[$0], [3, areAlike ? 12 : 12 + $0 / 4, 8]) }
+        let factors = names.indices.flatMap { Self.factors($0, 8, areAlike ? 12 : 12 + $0 / 5) }
+        let problems = try match(factors, to: base, changes).problems
+        if areAlike {
+            #expect(problems == [.sameShapes(parameters: names.map { "\(Self.owner).\($0)" })])
+        } else {
+            #expect(problems.count == 40)
+        }
+    }
+
     @Test func missingParametersAndFactorsAreNamed() throws {
         let base = [tensor("gate_up_proj", [3, 12, 8]), tensor("down_proj", [3, 8, 6])]
         let one = try match(Self.factors(0, 8, 12), to: base)
