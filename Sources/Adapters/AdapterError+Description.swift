@@ -25,7 +25,7 @@ extension AdapterError: CustomStringConvertible {
         case .wrongValue(let file, let key, let expected, let found):
             "\(file): \(key.map { $0 + " should be" } ?? "expected") \(expected), found \(found)"
         case .invalidPattern(let file, let key, let pattern):
-            "\(file): \(key): \"\(pattern)\" is not a regular expression that can be read; write the modules' names instead"
+            "\(file): \(key): \"\(pattern)\" is no regular expression that can be read and matched in bounded time; write the modules' names instead"
         case .unsupportedMethod(let file, let peftType):
             "\(file): peft_type is \(peftType); \(PEFTMethod.wayOut(peftType))"
         case .unsupportedFields(let file, let fields):
