@@ -25,7 +25,7 @@ extension AdapterError: CustomStringConvertible {
         case .wrongValue(let file, let key, let expected, let found):
             "\(file): \(key.map { $0 + " should be" } ?? "expected") \(expected), found \(found)"
         case .invalidPattern(let file, let key, let pattern):
-            "\(file): \(key): \"\(pattern)\" is not a regular expression that can be read; write the modules' names instead"
+            "\(file): \(key): \"\(pattern)\" is no regular expression that can be read and matched in bounded time; write the modules' names instead"
         case .unsupportedMethod(let file, let peftType):
             "\(file): peft_type is \(peftType); \(PEFTMethod.wayOut(peftType))"
         case .unsupportedFields(let file, let fields):
@@ -129,6 +129,8 @@ extension AdapterTensorProblem: CustomStringConvertible {
             "\(tensor): trainable_token_indices in adapter_config.json names a row twice"
         case .unwantedModule(let module, .excluded):
             "\(module): has factors, but exclude_modules in adapter_config.json leaves it out"
+        case .unwantedModule(let module, .saved):
+            "\(module): has factors, but modules_to_save in adapter_config.json has it trained in full, where PEFT puts none"
         case .unwantedModule(let module, .notTargeted):
             "\(module): has factors, but target_modules in adapter_config.json does not name it"
         case .unwantedModule(let module, .layer(let layer?, let expected)):

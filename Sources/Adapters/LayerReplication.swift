@@ -11,8 +11,14 @@ public struct LayerReplication: Sendable {
 
     /// - Parameter ranges: The base's layers, one range after the other; not empty.
     public init(_ ranges: [Range<Int>]) throws(LayerReplicationError) {
-        let count = ranges.reduce(0) { total, range in min(total + range.count, LayerReplication.limit + 1) }
-        guard count <= LayerReplication.limit else { throw .tooManyLayers(limit: LayerReplication.limit) }
+        var count = 0
+        for range in ranges {
+            // A range may be as long as Int.max: it is compared to what is left, not added.
+            guard range.count <= LayerReplication.limit - count else {
+                throw .tooManyLayers(limit: LayerReplication.limit)
+            }
+            count += range.count
+        }
         sources = ranges.flatMap { Array($0) }
     }
 

@@ -110,6 +110,7 @@ package struct ModuleRules {
     /// PEFT's `check_target_module_exists`. PEFT drops the factors of such a module with a warning; they are an error here.
     package func objection(to module: String) -> ModuleObjection? {
         if let exclusions, exclusions.contains(module) { return .excluded }
+        if configuration.savesWhole(module) { return .saved }
         guard let targets else { return nil }
         guard targets.contains(module) else { return .notTargeted }
         // A full path in target_modules counts whatever layers_to_transform says.
@@ -123,17 +124,31 @@ package struct ModuleRules {
 
 extension LoRAConfiguration {
     /// Whether `modules_to_save` names the module that a tensor belongs to, or one that contains it.
+    ///
+    /// PEFT's `_set_trainable` asks for `key.endswith(name)`, so that `head` names `lm_head` too.
     func savesModule(of tensor: String) -> Bool {
         guard !modulesToSave.isEmpty else { return false }
         let components = tensor.split(separator: ".")
         let paths = components.indices.dropFirst().map { components[..<$0].joined(separator: ".") }
-        return modulesToSave.contains { name in paths.contains { $0 == name || $0.hasSuffix("." + name) } }
+        return modulesToSave.contains { name in paths.contains { $0.endsWithBytes(name) } }
+    }
+
+    /// Whether `modules_to_save` keeps factors off a module: it names it, or one that contains it, by whole components.
+    ///
+    /// PEFT asks for a match of `(^|.*\.)NAME($|\..*)`. That NAME is a regular expression there can be left out: by such a
+    /// name PEFT would save nothing.
+    fileprivate func savesWhole(_ module: String) -> Bool {
+        guard !modulesToSave.isEmpty else { return false }
+        let path = ".\(module).".utf8
+        return modulesToSave.contains { path.contains(".\($0).".utf8) }
     }
 }
 
 /// Why a module that a file has factors for should have none by its configuration.
 public enum ModuleObjection: Hashable, Sendable {
     case excluded
+    /// It was trained in full (`modules_to_save`), and PEFT puts no factors on such a module.
+    case saved
     case notTargeted
     /// Its layer (`nil` when the path has none) is not among `layers_to_transform`.
     case layer(Int?, expected: [Int])

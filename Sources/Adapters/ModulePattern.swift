@@ -1,7 +1,8 @@
 /// A Python regular expression from an adapter's configuration, matched against module paths
 /// (`model.layers.0.self_attn.q_proj`) as PEFT matches it.
 ///
-/// Matching is by Unicode scalars, as in Python, not by grapheme clusters.
+/// Matching is by Unicode scalars, as in Python, not by grapheme clusters. Making one throws for what is no regular expression
+/// to Swift, and for groups that are repeated and repeat something themselves: these could be matched for ever.
 package struct ModulePattern {
     private let regex: Regex<AnyRegexOutput>
 
@@ -30,6 +31,7 @@ package struct ModulePattern {
     }
 
     private init(expression: String) throws {
+        guard !RepetitionScanner.findsNesting(in: expression) else { throw NestedRepetition() }
         // Simple word boundaries: by default Swift sees one word in `attn.qkv`, where Python sees two.
         regex = try Regex(expression).matchingSemantics(.unicodeScalar).wordBoundaryKind(.simple)
     }
@@ -49,3 +51,6 @@ package struct ModulePattern {
         (try? regex.prefixMatch(in: module)) ?? nil
     }
 }
+
+/// A pattern that could take for ever to match.
+private struct NestedRepetition: Error {}

@@ -52,37 +52,63 @@ struct ParameterAssignment {
             throw LoRAMatchProblems(
                 .parameterCount(owner: owner, factors: modules.count, parameters: places.map(\.target.name)))
         }
-        let solutions = [false, true].flatMap { arrangements(transposed: $0) }
-        if solutions.count > 1, let decided = try decide(among: solutions) { return decided }
+        let solutions = [false, true].compactMap { arrangement(transposed: $0) }
+        if solutions.contains(where: \.isAmbiguous) {
+            throw LoRAMatchProblems(.sameShapes(parameters: places.map(\.target.name)))
+        }
+        if solutions.count > 1, let decided = try decide(among: solutions.map(\.placed)) { return decided }
         guard let solution = solutions.first else {
             throw LoRAMatchProblems(places.map(unfitting))
         }
-        return solution
+        return solution.placed
     }
 
-    /// Every way to give each parameter factors that fit it.
-    private func arrangements(transposed: Bool) -> [[Placed]] {
-        var partial: [[Placed]] = [[]]
-        for (target, place) in places {
-            partial = partial.flatMap { placed in
-                modules.filter { candidate in
-                    !placed.contains { $0.module == candidate.index }
-                        && fits(candidate.module, target, place.shape, transposed: transposed)
-                }.map { placed + [Placed(module: $0.index, place: place, target: target, isTransposed: transposed)] }
-            }
+    /// A way to give each parameter factors that fit it.
+    private struct Arrangement {
+        let placed: [Placed]
+        /// Whether several parameters want factors of one shape: then there are other ways.
+        let isAmbiguous: Bool
+    }
+
+    /// What factors must have in common to fit the same parameter.
+    private struct FactorShape: Hashable {
+        let rank: Int
+        let inFeatures: Int
+        let outFeatures: Int
+    }
+
+    /// An arrangement for one order of the experts' dimensions; `nil` when there is none, or no experts to have an order.
+    ///
+    /// Factors and parameters are counted by their shapes: to try all ways would take a time that grows as the factorial of
+    /// the number of parameters.
+    private func arrangement(transposed: Bool) -> Arrangement? {
+        guard !transposed || places.contains(where: { $0.place.shape.count == 3 }) else { return nil }
+        var candidates = Dictionary(grouping: modules) { _, module in
+            FactorShape(rank: module.rank, inFeatures: module.inFeatures, outFeatures: module.outFeatures)
         }
-        return transposed ? partial.filter { $0.contains { $0.place.shape.count == 3 } } : partial
+        let isAmbiguous = candidates.values.contains { $0.count > 1 }
+        var placed: [Placed] = []
+        for (target, place) in places {
+            guard let shape = factorShape(of: target, place.shape, transposed: transposed),
+                let candidate = candidates[shape]?.popLast()
+            else { return nil }
+            placed.append(Placed(module: candidate.index, place: place, target: target, isTransposed: transposed))
+        }
+        // As many factors as parameters, so that all factors have one.
+        return Arrangement(placed: placed, isAmbiguous: isAmbiguous)
     }
 
-    private func fits(_ module: LoRAModule, _ target: ParameterTarget, _ shape: [Int], transposed: Bool) -> Bool {
-        let (inFeatures, outFeatures) = (module.inFeatures, module.outFeatures)
+    /// The shape of the factors that fit a parameter; `nil` when none can.
+    private func factorShape(of target: ParameterTarget, _ shape: [Int], transposed: Bool) -> FactorShape? {
         switch shape.count {
-        case 2: return module.rank == target.rank && shape == [outFeatures, inFeatures]
+        case 2: return FactorShape(rank: target.rank, inFeatures: shape[1], outFeatures: shape[0])
         case 3:
-            return module.rank == target.rank * shape[0]
-                && shape.dropFirst().elementsEqual(
-                    transposed ? [inFeatures, outFeatures] : [outFeatures, inFeatures])
-        default: return false
+            // The rank is the configuration's, and may be any number.
+            let (rank, overflow) = target.rank.multipliedReportingOverflow(by: shape[0])
+            guard !overflow else { return nil }
+            return FactorShape(
+                rank: rank, inFeatures: shape[transposed ? 1 : 2], outFeatures: shape[transposed ? 2 : 1])
+        default: return nil
         }
     }
 

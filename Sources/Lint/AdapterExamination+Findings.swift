@@ -22,7 +22,8 @@ extension AdapterExamination {
             [
                 LintFinding(
                     .unreadablePattern, key,
-                    "\"\(pattern)\" is not a regular expression that can be read; write the modules' names instead")
+                    "\"\(pattern)\" is no regular expression that can be read and matched in bounded time; write the modules' names instead"
+                )
             ]
         case .unsupportedFields(_, let fields):
             // An initialization that changed the base is a matter of the base, not of a feature.

@@ -2,6 +2,14 @@ import CSystemCalls
 import Synchronization
 import SystemPackage
 
+#if canImport(Darwin)
+import Darwin
+#elseif canImport(Musl)
+import Musl
+#else
+import Glibc
+#endif
+
 /// A file opened for positional reads, safe to use from several threads at once.
 public final class InputFile: Sendable {
     public let path: FilePath
@@ -23,15 +31,20 @@ public final class InputFile: Sendable {
 
     /// Opens a regular file.
     ///
-    /// - Throws: ``FileError`` when there is no such file, it is a directory, or it may not be read.
+    /// - Throws: ``FileError`` when there is no such file, it is a directory, a pipe or a device, or it may not be read.
     public init(path: FilePath) throws(FileError) {
         self.path = path
         do {
-            descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec])
+            // A pipe that nobody writes to would not open before somebody does.
+            descriptor = try FileDescriptor.open(path, .readOnly, options: [.closeOnExec, .nonBlocking])
         } catch let errno as Errno {
             throw FileError(.open, path, errno)
         } catch {
             throw FileError(.open, path, .ioError)
+        }
+        guard InputFile.hasPlaces(descriptor) else {
+            try? descriptor.close()
+            throw FileError(.irregular, path, nil)
         }
         do {
             size = Int(try descriptor.seek(offset: 0, from: .end))
@@ -51,6 +64,14 @@ public final class InputFile: Sendable {
 
     deinit {
         try? descriptor.close()
+    }
+
+    /// Whether an open file is a regular one, or a directory, which has an error of its own.
+    private static func hasPlaces(_ descriptor: FileDescriptor) -> Bool {
+        var status = stat()
+        guard fstat(descriptor.rawValue, &status) == 0 else { return true }
+        let kind = status.st_mode & S_IFMT
+        return kind == S_IFREG || kind == S_IFDIR
     }
 
     /// Fills `buffer` with the bytes from `offset` on.
@@ -162,6 +183,7 @@ public final class InputFile: Sendable {
 public struct FileError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Operation: String, Hashable, Sendable {
         case open = "cannot open"
+        case irregular = "is a pipe or a device; give a regular file, which can be read in any order"
         case read = "cannot read"
         case endedEarly = "ended before the expected byte while reading"
         case create = "cannot create"

@@ -119,6 +119,16 @@ import Testing
         }
     }
 
+    /// PEFT takes any end of a module's path for its name, whole components or not.
+    @Test(arguments: [("lm_head", true), ("head", true), ("lm_head.", false), ("lm", false), ("m_hea", false)])
+    func modulesToSaveAreNamedByTheirEnds(name: String, isCopy: Bool) throws {
+        let head = StoredTensor("base_model.model.lm_head.weight", [4, 3])
+        let directory = try TemporaryDirectory.adapter(
+            [("modules_to_save", [.string(name)])], TemporaryDirectory.modulePair() + [head])
+        let adapter = try LoRAAdapter(testing: directory.path)
+        #expect(adapter.changes[0].kind == .replacement(tensor: 2, isCopy: isCopy))
+    }
+
     @Test func embeddingsHaveFactorsOfTheirOwnKind() throws {
         let names = ["A", "B"].map { "base_model.model.model.embed_tokens.lora_embedding_\($0)" }
         let factors = [StoredTensor(names[0], [2, 7]), StoredTensor(names[1], [3, 2])]
@@ -239,6 +249,9 @@ import Testing
         #expect(
             try objection(("target_modules", ["q_proj"]), ("exclude_modules", ["q_proj"]))
                 == [.unwantedModule(module: module, .excluded)])
+        #expect(
+            try objection(("target_modules", ["q_proj"]), ("modules_to_save", ["q_proj"]))
+                == [.unwantedModule(module: module, .saved)])
     }
 
     @Test func everyProblemIsReported() throws {

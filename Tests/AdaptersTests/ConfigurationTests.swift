@@ -175,6 +175,13 @@ import Testing
         #expect(try configuration(("layer_replication", [])).layerReplication.isEmpty)
     }
 
+    @Test func rangesOfLayersAreBounded() throws {
+        for ranges in [[0..<10_001], [0..<5000, 0..<5001], [0..<1, 0..<Int.max], [0..<Int.max, 0..<Int.max]] {
+            #expect(throws: LayerReplicationError.tooManyLayers(limit: 10_000)) { try LayerReplication(ranges) }
+        }
+        #expect(try LayerReplication([0..<5000, 0..<5000]).sources.count == 10_000)
+    }
+
     @Test func documentsThatAreNoObjectAreRefused() {
         #expect(throws: AdapterError.self) { try LoRAConfiguration([1, 2], file: Self.file) }
     }

@@ -59,6 +59,35 @@ import Testing
         }
     }
 
+    /// Each could be matched to a path in more ways than anybody can try.
+    @Test(
+        .timeLimit(.minutes(1)),
+        arguments: [
+            "(([a-z_.0-9]+)+)+X", "(?:a|a)*X", "(a?a){9}X", "((?#()[a-z]+)*X", #"(\(a+)+X"#, "([^)]*[)]?){2,}X",
+            "(?:(.*,)*.)+X", "[[(]a](b+)+X", "(a*)+?X", "(a{1,3}){,20}X", "(?x)#[\n(a+)+X#]", #"\Q[\E(a+)+X]"#,
+            "(){1001}",
+            "((a{9}){9}){9}",
+        ])
+    func patternsThatNeverEndAreRefused(_ pattern: String) throws {
+        for (key, value) in [("rank_pattern", .object([pattern: 4])), ("target_modules", .string(pattern))]
+            as [(String, JSONValue)]
+        {
+            #expect(throws: AdapterError.invalidPattern(file: "adapter_config.json", key: key, pattern: pattern)) {
+                try rules([(key, value)]).rank(of: "model.layers.0.self_attn.aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+            }
+        }
+    }
+
+    /// What a repeated group may have, and groups that come once at most.
+    @Test(arguments: [
+        #"(?:.*\.)?layers\.(?:0|1)\..*(q|k|v)_proj"#, "(a.b)+", #"(?:\.[a-z])*.*"#, "[(+*)]+", #"\(a+\)+"#,
+        "((a|b)??)?c",
+        "(?i:Q_PROJ)+", "(?=.*a+)[a-z]+", #"(?:[\]+*]x)*"#, "(a|b+){1}", "(a*){0,1}", "(?#+)a+",
+    ])
+    func commonPatternsAreNot(_ pattern: String) throws {
+        #expect(throws: Never.self) { try rules([("rank_pattern", .object([pattern: 4]))]) }
+    }
+
     @Test(arguments: ["target_modules", "exclude_modules"]) func brokenSelectionsAreNamed(_ key: String) throws {
         #expect(throws: AdapterError.invalidPattern(file: "adapter_config.json", key: key, pattern: "[a-")) {
             try rules([(key, "[a-")])

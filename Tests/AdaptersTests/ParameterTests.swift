@@ -76,6 +76,16 @@ import Testing
         #expect(fits.matches.map(\.placement?.rank) == [3])
     }
 
+    /// Experts · rank is more than a number holds.
+    @Test func ranksBeyondAllMeasureFitNothing() throws {
+        let ranks: JSONValue = ["experts.down_proj": .int(Int.max)]
+        let changes: [(String, JSONValue)] = Self.both + [("rank_pattern", ranks)]
+        let base = [tensor("gate_up_proj", [3, 12, 8]), tensor("down_proj", [3, 8, 6])]
+        let result = try match(Self.factors(0, 8, 12) + Self.factors(1, 6, 8), to: base, changes)
+        #expect(result.problems.count == 2)
+        #expect(result.text.contains("rank \(Int.max)"), "\(result.text)")
+    }
+
     @Test func rowsThatAreNoMultipleOfTheRankAreNamed() throws {
         let directory = try TemporaryDirectory.adapter(Self.both, Self.factors(0, 8, 12, rows: 5))
         #expect {
@@ -122,6 +132,20 @@ import Testing
             Self.factors(0, 8, 12) + Self.factors(1, 8, 12),
             to: [tensor("w1", [3, 12, 8]), tensor("w3", [3, 12, 8])], changes)
         #expect(result.problems == [.sameShapes(parameters: ["w1", "w3"].map { "\(Self.owner).\($0)" })])
+    }
+
+    /// As many parameters as nobody can try all orders of, alike or not, with factors for all or not.
+    @Test(.timeLimit(.minutes(1)), arguments: [true, false]) func manyParametersTakeNoTime(areAlike: Bool) throws {
+        let names = (0..<40).map { "w\($0)" }
+        let changes: [(String, JSONValue)] = [("target_parameters", .array(names.map { .string("experts.\($0)") }))]
+        let base = names.indices.map { tensor(names[$0], [3, areAlike ? 12 : 12 + $0 / 4, 8]) }
+        let factors = names.indices.flatMap { Self.factors($0, 8, areAlike ? 12 : 12 + $0 / 5) }
+        let problems = try match(factors, to: base, changes).problems
+        if areAlike {
+            #expect(problems == [.sameShapes(parameters: names.map { "\(Self.owner).\($0)" })])
+        } else {
+            #expect(problems.count == 40)
+        }
     }
 
     @Test func missingParametersAndFactorsAreNamed() throws {

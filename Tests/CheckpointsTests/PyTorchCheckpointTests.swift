@@ -65,9 +65,6 @@ import Testing
     @Test func aPickleThatInflatesTooFarIsRefused() throws {
         let vast = [UInt8](repeating: 0, count: 80 << 20)
         let packed = try #require(vast.withUnsafeBytes { Zlib.deflate($0) })
-        func field(_ value: Int, _ width: Int) -> [UInt8] {
-            (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
-        }
         let name = Array("archive/data.pkl".utf8)
         let facts = field(0, 4) + field(packed.count, 4) + field(vast.count, 4) + field(name.count, 2) + field(0, 2)
         let local = field(0x0403_4B50, 4) + field(20, 2) + field(0, 2) + field(8, 2) + field(0, 4) + facts + name
@@ -82,6 +79,44 @@ import Testing
             try write(local + packed + central + end, to: path)
             let error = #expect(throws: CheckpointError.self) { try WeightsCheckpoint(path: path) }
             #expect(error?.description.contains("more than the 67108864 that are read") == true)
+        }
+    }
+
+    /// A large dictionary that many instructions look through costs as much as many dictionaries.
+    @Test func whatIsLookedThroughAgainCountsAgain() throws {
+        // Memo 1 is the dictionary, 2 its only key.
+        let start = "ccollections\nOrderedDict\n)R}q\u{1}X\u{9}\0\0\0_metadataq\u{2}Ns("
+        func pickle(members: Int, uses: Int) -> [UInt8] {
+            let members = String(repeating: "h\u{2}N", count: members)
+            let uses = String(repeating: "h\u{1}b", count: uses)
+            return [0x80, 2] + Array((start + members + "ub" + uses + ".").utf8)
+        }
+        try withTemporaryDirectory { directory in
+            let path = directory.appending("again.bin")
+            try write(archive(pickle(members: 10, uses: 10)), to: path)
+            #expect(try WeightsCheckpoint(path: path).tensors.isEmpty)
+            try write(archive(pickle(members: 3000, uses: 3000)), to: path)
+            let error = #expect(throws: CheckpointError.self) { try WeightsCheckpoint(path: path) }
+            #expect(error?.description.contains("2097152") == true, "\(String(describing: error))")
+        }
+    }
+
+    /// A deflated member that claims to have as many bytes as a number holds, in the file and out of it.
+    @Test func aMemberOfImpossibleSizeIsRefused() throws {
+        let name = Array("archive/data.pkl".utf8)
+        let facts = field(8, 2) + field(0, 8) + field(0xFFFF_FFFF, 4) + field(0xFFFF_FFFF, 4) + field(name.count, 2)
+        let local = field(0x0403_4B50, 4) + field(45, 2) + field(0, 2) + facts + field(0, 2) + name + [3, 0]
+        let central =
+            field(0x0201_4B50, 4) + field(45, 4) + field(0, 2) + facts + field(20, 2)
+            + [UInt8](repeating: 0, count: 14) + name + field(1, 2) + field(16, 2) + field(.max, 8) + field(.max, 8)
+        let end =
+            field(0x0605_4B50, 4) + field(0, 4) + field(1, 2) + field(1, 2) + field(central.count, 4)
+            + field(local.count, 4) + field(0, 2)
+        try withTemporaryDirectory { directory in
+            let path = directory.appending("vast.bin")
+            try write(local + central + end, to: path)
+            let error = #expect(throws: CheckpointError.self) { try WeightsCheckpoint(path: path) }
+            #expect(error?.description.contains("lies outside the file") == true, "\(String(describing: error))")
         }
     }
 
@@ -129,6 +164,21 @@ import Testing
             try write(Array("{\"weight_map\": {\"weight\": \"b.bin\", \"other\": \"b.bin\"}}".utf8), to: index)
             #expect(throws: CheckpointError.self) { try ModelDirectory(path: index) }
         }
+    }
+
+    private func field(_ value: Int, _ width: Int) -> [UInt8] {
+        (0..<width).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
+    }
+
+    /// An archive with a pickle and nothing else, without checksums.
+    private func archive(_ pickle: [UInt8]) -> [UInt8] {
+        let name = Array("archive/data.pkl".utf8)
+        let facts =
+            field(0, 10) + field(pickle.count, 4) + field(pickle.count, 4) + field(name.count, 2) + field(0, 2)
+        let local = field(0x0403_4B50, 4) + field(20, 4) + facts + name + pickle
+        let central = field(0x0201_4B50, 4) + field(20, 6) + facts + [UInt8](repeating: 0, count: 14) + name
+        return local + central + field(0x0605_4B50, 4) + field(0, 4) + field(1, 2) + field(1, 2)
+            + field(central.count, 4) + field(local.count, 4) + field(0, 2)
     }
 
     private func file(_ name: String) -> FilePath {

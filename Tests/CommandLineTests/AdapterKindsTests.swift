@@ -160,6 +160,10 @@ import Testing
         ("own-head", attach("saved-head", #", "weight": 0.5"#), "has no weight"),
         ("own-head", attach("tied-saved-head", #", "vocab_size": 0"#), "at least 1"),
         ("own-head", attach("plain") + ", " + attach("saved-head") + ", " + attach("saved-head"), "another adapter"),
+        (
+            "own-head", attach("tokens") + ", " + attach("tied-tokens"),
+            #"token 3 of "model.embed_tokens.weight" is trained by this adapter and by "#
+        ),
     ]) func whatCannotBeMergedIsExplained(_ base: String, _ attach: String, _ words: String) throws {
         let workspace = try Workspace()
         let spec = try workspace.spec(
@@ -168,6 +172,15 @@ import Testing
         #expect(run.status == 2)
         #expect(run.errors.contains(words), "\(run.errors)")
         #expect(!workspace.exists("out"))
+    }
+
+    @Test func adaptersMayTrainDifferentRows() throws {
+        let workspace = try Workspace()
+        let steps = ["tokens", "tokens-of-two"].map { AdapterKindsTests.attach($0) } + [#"{"op": "dequantize-merge"}"#]
+        let spec = try workspace.spec(
+            input: AdapterKindsTests.base("own-head"), steps: steps.joined(separator: ", "))
+        let run = try QConvRun(["pipeline", spec, "--plan"])
+        #expect(run.status == 0, "\(run.errors)")
     }
 
     /// With the size of the vocabulary given, what the adapter lacks is resized: new rows are the mean of the old.

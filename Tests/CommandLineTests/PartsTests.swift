@@ -148,6 +148,52 @@ import Testing
         try refusal(#"{"path": "out", "max_shard_size": "300KB"}"#, ["--part", "auto"], "no array job is known")
     }
 
+    /// Parts that were made before and after a file changed would be two models in one.
+    @Test(arguments: [
+        ("adapter/adapter_config.json", "\"lora_alpha\": 16", "\"lora_alpha\": 8"),
+        ("base/config.json", "\"rope_theta\": 10000.0", "\"rope_theta\": 20000.0"),
+    ])
+    func partsOfDifferentFilesAreRefused(file: String, text: String, changed: String) throws {
+        try FileManager.default.copyItem(atPath: TinyLlama.base4Bit, toPath: workspace.path("base"))
+        try FileManager.default.copyItem(atPath: TinyLlama.adapter(200), toPath: workspace.path("adapter"))
+        let spec = try workspace.spec(
+            input: "base", steps: #"{"op": "attach-adapter", "path": "adapter"}, {"op": "merge-in-4bit"}"#,
+            output: #"{"path": "parts", "max_shard_size": "300KB"}"#)
+        try qconv("pipeline", spec, "--part", "1/2", "--quiet")
+        let whole = try String(contentsOf: workspace[file], encoding: .utf8)
+        try #require(whole.contains(text))
+        try workspace.write(whole.replacing(text, with: changed), to: file)
+        try qconv("pipeline", spec, "--part", "2/2", "--quiet")
+        let finish = try QConvRun(["batch", "finish", spec])
+        #expect(finish.status == 2)
+        #expect(
+            finish.errors.contains("1-of-2.json: ") && finish.errors.contains("\(file) has changed since it was made"),
+            "\(finish.errors)")
+        #expect(!workspace.exists("parts"))
+        try qconv("pipeline", spec, "--part", "1/2", "--quiet")
+        try qconv("batch", "finish", spec, "--quiet")
+    }
+
+    /// Weights that look alike are told apart by the time of their last change, and by their contents where those are known.
+    @Test func otherWeightsOfTheSameShapeAreRefused() throws {
+        try FileManager.default.copyItem(atPath: TinyLlama.base4Bit, toPath: workspace.path("base"))
+        let spec = try workspace.spec(
+            input: "base", steps: TinyLlama.attach(200) + #", {"op": "merge-in-4bit"}"#,
+            output: #"{"path": "parts", "max_shard_size": "300KB"}"#)
+        func finish(after change: Date, _ options: [String]) throws -> QConvRun {
+            let part = try QConvRun(["pipeline", spec, "--part", "1/1", "--quiet"] + options)
+            try #require(part.status == 0, "\(part.errors)")
+            try FileManager.default.setAttributes(
+                [.modificationDate: change], ofItemAtPath: workspace.path("base/model.safetensors"))
+            return try QConvRun(["batch", "finish", spec, "--quiet"] + options)
+        }
+        let early = try finish(after: Date(timeIntervalSince1970: 1_000_000), [])
+        #expect(early.status == 2)
+        #expect(early.errors.contains("base/model.safetensors has changed since it was made"), "\(early.errors)")
+        let known = try finish(after: Date(timeIntervalSince1970: 2_000_000), ["--hash"])
+        #expect(known.status == 0, "\(known.errors)")
+    }
+
     @Test func aFailedGateKeepsTheParts() throws {
         let merge = #"{"op": "merge-in-4bit"}"#
         let spec = try modelSpec("parts", merge: merge, extra: #", "require": ["overall.update_kept >= 2"]"#)

@@ -114,6 +114,26 @@ import Testing
         #expect(try sample.result(of: parts.assembled()) == nil)
     }
 
+    /// A long header without tensors, which any number of files can have.
+    @Test(.timeLimit(.minutes(1))) func aSharedHeaderIsReadOnce() throws {
+        let fields = (0..<20_000).map { "\"key \($0)\":\"\"" }.joined(separator: ",")
+        let header = Array("{\"__metadata__\":{\(fields)}}".utf8)
+        func index(size: Int) throws -> PatchIndex {
+            var bytes: [UInt8] = [20, 1, 1, 0x62] + number(8 + header.count) + [0] + number(header.count) + header
+            bytes += number(1000)
+            for file in 100..<1100 {
+                let name = Array("\(file)".utf8)
+                bytes += number(name.count) + name + number(size) + [1]
+            }
+            return try PatchIndex(
+                bytes + [0] + [UInt8](repeating: 0, count: 2 * PatchDigest.byteCount), dataEnd: SealedHeader.byteCount)
+        }
+        let read = try index(size: 8 + header.count)
+        #expect(read.target.files.count == 1000)
+        #expect(read.target.files.allSatisfy { $0.header == header && $0.entries.isEmpty })
+        #expect(throws: SealedFileProblem.self) { try index(size: 9 + header.count) }
+    }
+
     private func number(_ value: Int) -> [UInt8] {
         var bytes: [UInt8] = []
         var rest = value

@@ -110,6 +110,26 @@ import Testing
         #expect(try outputs()["checkpoint-50/tokenizer_config.json"] == Data("{}".utf8))
     }
 
+    /// PyTorch's files are a base like any other.
+    @Test(arguments: ["one-file", "shards"]) func anotherPickledBaseIsLookedAt(_ model: String) throws {
+        for (name, source) in [("base", "model/\(model)"), ("runs/a", "adapter/zip")] {
+            try FileManager.default.removeItem(at: self[name == "base" ? name : "runs"])
+            try FileManager.default.createDirectory(
+                at: self[name].deletingLastPathComponent(), withIntermediateDirectories: true)
+            try FileManager.default.copyItem(
+                at: PickleFixtures.directory.appendingPathComponent(source), to: self[name])
+        }
+        let steps = #"{"op": "attach-adapter", "path": "{adapter}"}, {"op": "dequantize-merge", "dtype": "f32"}"#
+        #expect(statuses(try run(steps: steps)) == [.converted])
+        #expect(statuses(try run(steps: steps)) == [.unchanged])
+        let names = try FileManager.default.contentsOfDirectory(atPath: self["base"].path)
+        for name in names where name.hasSuffix(".bin") {
+            try FileManager.default.setAttributes(
+                [.modificationDate: Date(timeIntervalSince1970: 1_000_000)], ofItemAtPath: self["base/\(name)"].path)
+            #expect(statuses(try run(steps: steps)) == [.converted], "\(name)")
+        }
+    }
+
     @Test func anOutputThatIsNotWholeIsMadeAgain() throws {
         try run()
         let files = try outputs()

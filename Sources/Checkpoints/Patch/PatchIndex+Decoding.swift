@@ -54,22 +54,34 @@ extension PatchIndex {
             let size = try cursor.number()
             let twin = try cursor.number()
             guard twin <= twins.count else { throw .invalidIndex(reason: "\"\(name)\" has the header of no file") }
-            let header = twin > 0 ? twins[twin - 1].header : Array(try cursor.bytes(cursor.number()))
+            let original = twin > 0 ? twins[twin - 1] : nil
+            let header = if let original { original.header } else { Array(try cursor.bytes(cursor.number())) }
             guard header.count <= SafetensorsHeader.maximumLength, size >= 8 + header.count else {
                 throw .invalidIndex(reason: "\"\(name)\" is shorter than its header, or that is too long")
             }
-            let entries: [SafetensorsEntry]
-            do throws(SafetensorsProblem) {
-                entries = try SafetensorsHeader(json: header, fileSize: size).entries
-            } catch {
-                throw .invalidIndex(reason: "the header of \"\(name)\": \(error)")
-            }
+            // Any number of files may refer to one header, which is read once.
+            let entries =
+                if let original, original.size == size {
+                    original.entries
+                } else {
+                    try PatchIndex.entries(of: name, header: header, size: size)
+                }
             for entry in entries where !names.insert(entry.name).inserted {
                 throw .invalidIndex(reason: "the tensor \"\(entry.name)\" stands twice")
             }
             tree.files.append(PatchTree.File(name: name, header: header, entries: entries))
         }
         return tree
+    }
+
+    private static func entries(
+        of name: String, header: [UInt8], size: Int
+    ) throws(SealedFileProblem) -> [SafetensorsEntry] {
+        do throws(SafetensorsProblem) {
+            return try SafetensorsHeader(json: header, fileSize: size).entries
+        } catch {
+            throw .invalidIndex(reason: "the header of \"\(name)\": \(error)")
+        }
     }
 
     private static func checkNames(_ names: [String]) throws(SealedFileProblem) {

@@ -4,7 +4,7 @@
 /// Memory is bounded by the pickle's length and by ``maximumValues``: lengths are compared to what is there before anything
 /// is allocated, and shared values stay shared.
 struct PickleInterpreter {
-    /// Values that one pickle may make or remember; enough for some fifty thousand tensors.
+    /// Values that one pickle may make, remember or look through; enough for some fifty thousand tensors.
     static let maximumValues = 1 << 21
     /// Bytes of a pickle, without the storages.
     static let maximumLength = 64 << 20
@@ -198,7 +198,10 @@ struct PickleInterpreter {
         guard case .dictionary(let attributes) = state else {
             throw forbidden(.build, "sets attributes from \(state.kind)")
         }
-        for (key, _) in heap.dictionaries[attributes].members {
+        let members = heap.dictionaries[attributes].members
+        // A dictionary may be used again and again: looking through it counts like making it.
+        try count(members.count)
+        for (key, _) in members {
             guard case .text("_metadata") = key else {
                 guard case .text(let name) = key else {
                     throw forbidden(.build, "sets an attribute named by \(key.kind)")
@@ -271,6 +274,10 @@ struct PickleInterpreter {
             else { return nil }
             return try rebuild(inner, heap.tuples[tuple])
         case .tensor, .tensorV2, .tensorV3:
+            // The metadata of views is looked through.
+            if case .dictionary(let metadata)? = arguments.last {
+                try count(heap.dictionaries[metadata].members.count)
+            }
             do throws(PyTorchProblem) {
                 guard let tensor = try PickleObjects(heap: heap).tensor(function, arguments) else { return nil }
                 heap.tensors.append(tensor)

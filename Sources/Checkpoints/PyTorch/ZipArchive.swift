@@ -208,7 +208,7 @@ extension ZipArchive {
                 throw .implausibleSize(member: name, compressed: compressedSize, size: size)
             }
             // Incompressible data grows by five bytes a block of at most 64 KiB, and a little.
-            guard compressedSize / 2 <= size + 64 else {
+            guard compressedSize / 2 - 64 <= size else {
                 throw .invalidMember(name, reason: "is compressed to \(compressedSize) bytes, which hold only \(size)")
             }
         }

@@ -24,9 +24,7 @@ struct BatchRecordFile: Sendable {
             return nil
         }
         path = destination.removingLastComponent().appending(".\(name.string).qconv-record.json")
-        // Adapters inside a container are part of the input.
-        let files = plan.model.adapters.flatMap(\.adapter.files).filter { !plan.model.input.reader.files.contains($0) }
-        next = BatchRecord(spec: plan.spec.normalized, inputs: try base + files.map { try RecordedFile(whole: $0) })
+        next = BatchRecord(spec: plan.spec.normalized, inputs: try RecordedFile.all(of: plan, base: base))
         earlier = BatchRecordFile.read(path)
         missingDirectories = FileSystem.missingDirectories(above: path)
     }

@@ -47,13 +47,26 @@ struct RecordedFile: Hashable, Sendable {
         return modified != nil && modified == other.modified
     }
 
+    /// The files that a conversion is made from: the input's and the adapters'.
+    ///
+    /// - Parameter base: The input's, as ``all(of:wholeFiles:)`` finds them.
+    static func all(of plan: PipelinePlan, base: [RecordedFile]) throws -> [RecordedFile] {
+        // Adapters inside a container are part of the input.
+        let adapters = plan.model.adapters.flatMap(\.adapter.files)
+        return try base
+            + adapters.filter { !plan.model.input.reader.files.contains($0) }.map { try RecordedFile(whole: $0) }
+    }
+
     /// The files of a model.
     static func all(of model: ModelDirectory, wholeFiles: Bool) throws -> [RecordedFile] {
-        try model.reader.files.filter(isWeights).map { try RecordedFile(weights: $0, wholeFile: wholeFiles) }
+        // The index of shards lies among the weights; what it says shows in their headers.
+        try model.reader.files.filter { $0.extension != "json" }.map {
+            try RecordedFile(weights: $0, wholeFile: wholeFiles)
+        }
             + model.sideFilePaths.map { try RecordedFile(whole: $0) }
     }
 
-    /// Whether a file holds weights rather than something about them.
+    /// Whether a file of an output holds weights rather than something about them.
     static func isWeights(_ path: FilePath) -> Bool {
         path.extension == "safetensors" || path.extension == OutputFormat.nf4.rawValue
     }

@@ -9,7 +9,8 @@ struct PartRecord: Sendable {
     let toolVersion: String
     let part: Part
     let spec: JSONValue
-    let inputs: [InputFingerprint]
+    /// The files of the model and of the adapters.
+    let inputs: [RecordedFile]
     let shards: [Shard]
     /// Of its tensors, by their index in the plan.
     let figures: [Int: TensorFigures]
@@ -33,7 +34,7 @@ struct PartRecord: Sendable {
     }
 
     init(
-        part: Part, spec: JSONValue, inputs: [InputFingerprint], shards: [Shard], figures: [Int: TensorFigures]
+        part: Part, spec: JSONValue, inputs: [RecordedFile], shards: [Shard], figures: [Int: TensorFigures]
     ) {
         toolVersion = qconvVersion
         self.part = part
@@ -44,18 +45,17 @@ struct PartRecord: Sendable {
     }
 
     /// Refuses a part of another conversion. Paths of inputs do not matter: machines may see them in other places.
-    func check(spec: JSONValue, inputs: [InputFingerprint], path: FilePath) throws(PartsError) {
+    ///
+    /// - Parameter path: The record, for messages.
+    func check(spec: JSONValue, inputs: [RecordedFile], path: FilePath) throws(PartsError) {
         guard toolVersion == qconvVersion else {
             throw .unfit(path, "it was made by qconv \(toolVersion), and this is \(qconvVersion)")
         }
         guard self.spec == spec else { throw .unfit(path, "it was made by another spec") }
-        let isSame =
-            self.inputs.count == inputs.count
-            && zip(self.inputs, inputs).allSatisfy { mine, other in
-                mine.size == other.size && mine.headerSHA256 == other.headerSHA256
-                    && (mine.sha256 == nil || other.sha256 == nil || mine.sha256 == other.sha256)
-            }
-        guard isSame else { throw .unfit(path, "it was made from other inputs") }
+        guard self.inputs.count == inputs.count else { throw .unfit(path, "it was made from other files") }
+        if let (_, changed) = zip(self.inputs, inputs).first(where: { !$0.isUnchanged($1) }) {
+            throw .unfit(path, "\(changed.path) has changed since it was made")
+        }
     }
 
     // MARK: - JSON
@@ -96,7 +96,7 @@ struct PartRecord: Sendable {
         toolVersion = version
         part = Part(number: number, count: count)
         self.spec = spec
-        self.inputs = inputs.compactMap(InputFingerprint.init)
+        self.inputs = inputs.compactMap(RecordedFile.init)
         self.shards = shards.compactMap { shard in
             guard let name = shard["name"]?.string, let size = shard["size"]?.int,
                 let header = shard["header_sha256"]?.string
@@ -112,15 +112,6 @@ struct PartRecord: Sendable {
         }
         self.figures = figures
         guard self.inputs.count == inputs.count, self.shards.count == shards.count else { return nil }
-    }
-}
-
-extension InputFingerprint {
-    fileprivate init?(_ json: JSONValue) {
-        guard let path = json["path"]?.string, let size = json["size"]?.int,
-            let header = json["header_sha256"]?.string
-        else { return nil }
-        self.init(path: path, size: size, headerSHA256: header, sha256: json["sha256"]?.string)
     }
 }
 

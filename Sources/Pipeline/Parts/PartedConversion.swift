@@ -47,6 +47,12 @@ public struct PartedConversion: Sendable {
         directory.appending("\(part.number)-of-\(part.count).json")
     }
 
+    /// What each part says it was made from.
+    private func recordedInputs() throws -> [RecordedFile] {
+        try RecordedFile.all(
+            of: plan, base: RecordedFile.all(of: plan.model.input, wholeFiles: options.hashFiles))
+    }
+
     // MARK: - One part
 
     /// Converts a part's share of the shards.
@@ -60,7 +66,8 @@ public struct PartedConversion: Sendable {
         // What an earlier run has left says nothing about this one.
         try StagedFile.remove(recordPath(part))
         let shards = part.share(of: assembly.byteCounts)
-        let inputs = try KnownFingerprints().fingerprints(of: plan, wholeFiles: options.hashFiles)
+        // Before they are read: a file that changes meanwhile shows.
+        let inputs = try recordedInputs()
         var figures: [Int: TensorFigures] = [:]
         if !shards.isEmpty {
             let writer = try SafetensorsCheckpointWriter(
@@ -95,7 +102,7 @@ public struct PartedConversion: Sendable {
     /// - Throws: ``PartsError`` naming what is missing or does not fit.
     public func finish(count: Int? = nil) throws -> ConversionReport {
         let count = try count ?? countFound()
-        let inputs = try KnownFingerprints().fingerprints(of: plan, wholeFiles: options.hashFiles)
+        let inputs = try recordedInputs()
         var paths: [FilePath] = []
         var figures: [Int: TensorFigures] = [:]
         let parts = (1...count).map { Part(number: $0, count: count) }
@@ -122,7 +129,8 @@ public struct PartedConversion: Sendable {
                 directory, "the parts have figures of \(figures.count) of \(plan.model.tensors.count) tensors")
         }
         var report = ReportBuilder(
-            plan: plan, figures: figures.sorted { $0.key < $1.key }.map(\.value), inputs: inputs
+            plan: plan, figures: figures.sorted { $0.key < $1.key }.map(\.value),
+            inputs: try KnownFingerprints().fingerprints(of: plan, wholeFiles: options.hashFiles)
         ).report()
         report.gates = plan.spec.report.gates.map(report.result)
         report.isDiscarded = plan.spec.report.onFailure == .discard && report.gates.contains { !$0.hasPassed }

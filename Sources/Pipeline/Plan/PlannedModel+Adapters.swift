@@ -45,11 +45,28 @@ extension PlannedModel {
                         "\"\(tensors[match.tensor].tensor.name)\" is to be replaced as a whole, and another adapter changes it too",
                     remedy: "merge the adapters one after the other, each with a merge step of its own")
             }
+            try checkRows(of: adapter.changes[match.change].kind, beside: tensors[match.tensor], place: place)
             tensors[match.tensor].pendingChanges.append(change)
         }
         adapters.append(AttachedAdapter(adapter: adapter, weight: weight, pathInSpec: path, matches: matches))
         try checkVocabulary(place: place)
         if let tied, !unties { warnOfTiedUpdates(matches, tied, place: place) }
+    }
+
+    /// Refuses rows that another adapter has trained too: there is no sum of them, and PEFT merges no such pair.
+    private func checkRows(of kind: AdapterChange.Kind, beside tensor: PlannedTensor, place: String) throws(PlanError) {
+        guard case .rows(_, let indices) = kind else { return }
+        for change in tensor.pendingChanges {
+            guard change.adapter < adapters.count, case .rows(_, let others) = self.kind(of: change),
+                let row = Set(others).intersection(indices).min()
+            else { continue }
+            throw PlanError(
+                place: place,
+                problem:
+                    "token \(row) of \"\(tensor.tensor.name)\" is trained by this adapter and by \(adapters[change.adapter].pathInSpec)",
+                remedy: "merge the adapters one after the other, each with a merge step of its own; the last one counts"
+            )
+        }
     }
 
     /// Tells which rules brought names together.

@@ -49,7 +49,7 @@ enum ExitStatus: Int32 {
         guard let file = error as? FileError else { return .badInput }
         switch file.operation {
         case .create, .write, .sync, .rename, .remove: return .machine
-        case .open, .read, .endedEarly, .list:
+        case .open, .irregular, .read, .endedEarly, .list:
             let absent: [Errno?] = [.noSuchFileOrDirectory, .isDirectory, .notDirectory, nil]
             return absent.contains(file.errno) ? .badInput : .machine
         }

@@ -221,6 +221,9 @@ TARGETS = [
     {"target_modules": "q_proj|lm_head"},
     {"target_modules": r"model\.layers\.(?:0|10)\..*", "exclude_modules": r".*\.0\..*"},
     {"target_modules": ["q_proj"], "exclude_modules": r"model\..*"},
+    {"target_modules": ["q_proj", "lm_head", "up_proj"], "modules_to_save": ["lm_head", "experts"]},
+    {"target_modules": ["q_proj", "lm_head", "c_fc"], "modules_to_save": ["head", "layers.1.self_attn", "h.11.mlp.c_fc"]},
+    {"target_modules": r".*", "modules_to_save": ["q_proj", "h", "vision_tower.blocks"]},
 ]
 checked = []
 for choice in TARGETS:
