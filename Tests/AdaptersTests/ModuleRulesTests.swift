@@ -83,6 +83,9 @@ import Testing
         #"(?:.*\.)?layers\.(?:0|1)\..*(q|k|v)_proj"#, "(a.b)+", #"(?:\.[a-z])*.*"#, "[(+*)]+", #"\(a+\)+"#,
         "((a|b)??)?c",
         "(?i:Q_PROJ)+", "(?=.*a+)[a-z]+", #"(?:[\]+*]x)*"#, "(a|b+){1}", "(a*){0,1}", "(?#+)a+",
+        // As training frameworks write them for models with several parts.
+        #"(?:.*?(?:language|text).*?(?:attn|mlp).*?(?:q_proj|fc1).*?)|(?:\bmodel\.layers\.[\d]{1,}\.(?:mlp)\.(?:(?:up_proj)))"#,
+        #"^(language_model|aligner)(?!.*(lm_head|output|emb)).*"#,
     ])
     func commonPatternsAreNot(_ pattern: String) throws {
         #expect(throws: Never.self) { try rules([("rank_pattern", .object([pattern: 4]))]) }
