@@ -34,7 +34,7 @@ extension ComparisonError: CustomStringConvertible {
         case .idlePattern(let text, let example):
             "the pattern \"\(text)\" matches no tensor of either model; patterns are compared to whole names such as \"\(example)\", and * stands for any characters"
         case .nothingSelected(let include, let exclude):
-            "\(include.isEmpty ? "" : "--include \(ComparisonError.list(include)) and ")--exclude \(ComparisonError.list(exclude)) leave no tensor to compare; change or drop one of the patterns"
+            "with \(include.isEmpty ? "" : "--include \(ComparisonError.list(include)) and ")--exclude \(ComparisonError.list(exclude)) no tensor is left to compare; change or drop a pattern"
         case .adapterAsBase(let path):
             "\(path): is an adapter; --adapter measures what became of an adapter in two models: give the base model first and the merged model second"
         case .differentKinds(let model, let adapter):

@@ -243,9 +243,9 @@ import Testing
         (["base", "base", "--include", "nothing"], "the pattern \"nothing\" matches no tensor"),
         (
             ["base", "base", "--include", "model.norm.weight", "--exclude", "*norm*"],
-            "--include \"model.norm.weight\" and --exclude \"*norm*\" leave no tensor to compare"
+            "with --include \"model.norm.weight\" and --exclude \"*norm*\" no tensor is left to compare"
         ),
-        (["base", "base", "--exclude", "*", "--quiet"], "--exclude \"*\" leave"),
+        (["base", "base", "--exclude", "*", "--quiet"], "with --exclude \"*\" no tensor"),
         (["base", "base", "--fail-if", "nonsense"], "the gate \"nonsense\": is no condition"),
         (["base", "base", "--fail-if", "update_kept < 1"], "give --adapter"),
         (["base", "adapter"], "is an adapter and"),
