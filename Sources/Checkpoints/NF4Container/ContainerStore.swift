@@ -94,9 +94,11 @@ final class ContainerStore: Sendable {
         let (stream, byteCount) = stream(part, ofChunk: number)
         guard let stream else { return [] }
         return try cache.bytes(StreamKey(chunk: number, part: part), byteCount: byteCount) {
-            var bytes = [UInt8](repeating: 0, count: byteCount)
-            try bytes.withUnsafeMutableBytes { try decode(stream, part, ofChunk: number, into: $0) }
-            return bytes
+            // Decoding fills it, or fails.
+            try [UInt8](unsafeUninitializedCapacity: byteCount) { bytes, initializedCount in
+                try decode(stream, part, ofChunk: number, into: UnsafeMutableRawBufferPointer(bytes))
+                initializedCount = byteCount
+            }
         }
     }
 
