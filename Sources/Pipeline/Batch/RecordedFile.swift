@@ -24,9 +24,9 @@ struct RecordedFile: Hashable, Sendable {
     /// A file of a model's weights: its header counts, and when it was last changed.
     ///
     /// - Parameter wholeFile: Whether to look at its whole content too.
-    init(weights path: FilePath, wholeFile: Bool) throws {
+    init(weights path: FilePath, wholeFile: Bool, known: KnownFingerprints) throws {
         let modified = FileSystem.modificationTime(of: path)
-        let fingerprint = try Fingerprint.make(path, wholeFile: wholeFile)
+        let fingerprint = try known.fingerprint(of: path, wholeFile: wholeFile)
         self.init(
             path: path.string, size: fingerprint.size, headerSHA256: fingerprint.headerSHA256,
             sha256: fingerprint.sha256, modified: modified)
@@ -58,10 +58,14 @@ struct RecordedFile: Hashable, Sendable {
     }
 
     /// The files of a model.
-    static func all(of model: ModelDirectory, wholeFiles: Bool) throws -> [RecordedFile] {
+    ///
+    /// - Parameter known: Gets the fingerprints of the weights, if somebody else needs them, too.
+    static func all(
+        of model: ModelDirectory, wholeFiles: Bool, known: KnownFingerprints = KnownFingerprints()
+    ) throws -> [RecordedFile] {
         // The index of shards lies among the weights; what it says shows in their headers.
         try model.reader.files.filter { $0.extension != "json" }.map {
-            try RecordedFile(weights: $0, wholeFile: wholeFiles)
+            try RecordedFile(weights: $0, wholeFile: wholeFiles, known: known)
         }
             + model.sideFilePaths.map { try RecordedFile(whole: $0) }
     }

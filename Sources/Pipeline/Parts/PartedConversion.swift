@@ -48,9 +48,9 @@ public struct PartedConversion: Sendable {
     }
 
     /// What each part says it was made from.
-    private func recordedInputs() throws -> [RecordedFile] {
+    private func recordedInputs(_ known: KnownFingerprints = KnownFingerprints()) throws -> [RecordedFile] {
         try RecordedFile.all(
-            of: plan, base: RecordedFile.all(of: plan.model.input, wholeFiles: options.hashFiles))
+            of: plan, base: RecordedFile.all(of: plan.model.input, wholeFiles: options.hashFiles, known: known))
     }
 
     // MARK: - One part
@@ -102,7 +102,8 @@ public struct PartedConversion: Sendable {
     /// - Throws: ``PartsError`` naming what is missing or does not fit.
     public func finish(count: Int? = nil) throws -> ConversionReport {
         let count = try count ?? countFound()
-        let inputs = try recordedInputs()
+        let known = KnownFingerprints()
+        let inputs = try recordedInputs(known)
         var paths: [FilePath] = []
         var figures: [Int: TensorFigures] = [:]
         let parts = (1...count).map { Part(number: $0, count: count) }
@@ -130,7 +131,7 @@ public struct PartedConversion: Sendable {
         }
         var report = ReportBuilder(
             plan: plan, figures: figures.sorted { $0.key < $1.key }.map(\.value),
-            inputs: try KnownFingerprints().fingerprints(of: plan, wholeFiles: options.hashFiles)
+            inputs: try known.fingerprints(of: plan, wholeFiles: options.hashFiles)
         ).report()
         report.gates = plan.spec.report.gates.map(report.result)
         report.isDiscarded = plan.spec.report.onFailure == .discard && report.gates.contains { !$0.hasPassed }
