@@ -48,12 +48,14 @@ public struct OutputDestination: Hashable, Sendable {
     /// Whether something stands there that is neither a file nor a directory: `/dev/null`, say.
     var isStream: Bool { FileSystem.kind(of: path) == .other }
 
-    /// How this path relates to another one. Files are compared by identity, so links and the case of names do not
-    /// matter.
+    /// How this path relates to another one, which need not exist yet either. Files that do are compared by identity, so links
+    /// and the case of names do not matter.
     func relation(to other: FilePath) -> DestinationRelation? {
         let resolvedPath = FileSystem.resolvedParents(path)
         let resolvedOther = FileSystem.resolvedParents(other)
         if resolvedPath == resolvedOther { return .same }
+        if resolvedPath.ancestors.contains(resolvedOther) { return .inside }
+        if resolvedOther.ancestors.contains(resolvedPath) { return .contains }
         let ownIdentity = FileSystem.identity(of: resolvedPath)
         let otherIdentity = FileSystem.identity(of: resolvedOther)
         if let otherIdentity {

@@ -26,7 +26,7 @@ struct BatchClashes {
             try check(UsedPath(path, as: .report), of: (nil, "the report of the batch"), &claims)
         }
         for (adapter, spec) in zip(batch.adapters, specs) {
-            for (path, place) in spec.destinations { try check(path, of: (adapter, place), &claims) }
+            for (used, place) in spec.destinations { try check(used, of: (adapter, place), &claims) }
         }
     }
 

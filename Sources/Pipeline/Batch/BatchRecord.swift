@@ -99,10 +99,10 @@ public struct BatchRecord: Sendable {
     /// Whether everything that stands where a plan would write is what this record's conversion was to write.
     func covers(_ plan: PipelinePlan) -> Bool {
         guard let own = try? PipelineSpec(document: spec, file: plan.spec.file) else { return false }
-        let written = Set(own.destinations.map { $0.path.path.lexicallyNormalized() })
+        let written = Set(own.destinations.map { $0.used.path.lexicallyNormalized() })
         return plan.spec.destinations.allSatisfy {
-            FileSystem.kind(of: $0.path.path, followingLinks: false) == nil
-                || written.contains($0.path.path.lexicallyNormalized())
+            FileSystem.kind(of: $0.used.path, followingLinks: false) == nil
+                || written.contains($0.used.path.lexicallyNormalized())
         }
     }
 }

@@ -67,7 +67,7 @@ struct BatchRecordFile: Sendable {
     func takeBack(_ plan: PipelinePlan) throws {
         if let earlier {
             if earlier.covers(plan) { try write(earlier) }
-        } else if plan.spec.destinations.allSatisfy({ FileSystem.kind(of: $0.path.path, followingLinks: false) == nil })
+        } else if plan.spec.destinations.allSatisfy({ FileSystem.kind(of: $0.used.path, followingLinks: false) == nil })
         {
             try FileSystem.remove(path)
             missingDirectories.reversed().forEach(FileSystem.removeIfEmpty)

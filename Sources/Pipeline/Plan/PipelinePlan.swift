@@ -88,17 +88,12 @@ public struct PipelinePlan: Sendable {
 
     /// Refuses destinations that would destroy something, or each other.
     func checkDestinations() throws {
-        let sources = spec.sources + model.input.looseFiles.map { UsedPath($0, as: .input) }
-        var claims = ClaimedPaths<UsedPath>()
+        var others = spec.sources + model.input.looseFiles.map { UsedPath($0, as: .input) }
         for (used, place) in spec.destinations {
             try PlacedError.adding(place) {
-                let destination = OutputDestination(used.path, as: used.role)
-                if let conflict = claims.conflict(with: used.path) {
-                    throw destination.taken(by: conflict.owner, conflict.relation)
-                }
-                try destination.check(force: replacesOutputs, besides: sources)
-                claims.claim(used.path, by: used)
+                try OutputDestination(used.path, as: used.role).check(force: replacesOutputs, besides: others)
             }
+            others.append(used)
         }
     }
 }

@@ -3,7 +3,7 @@ import SystemPackage
 
 extension PipelineSpec {
     /// Everything that the conversion writes, and where in the spec it is asked for.
-    var destinations: [(path: UsedPath, place: String)] {
+    var destinations: [(used: UsedPath, place: String)] {
         let saves = steps.enumerated().compactMap { index, step in
             (step as? SaveStage).map {
                 (UsedPath($0.output.path, as: .output), StageRegistry.place(index + 1, SaveStage.op))
