@@ -2,7 +2,8 @@ import SystemPackage
 import Tensors
 
 /// A small file, a report or a record, that is written whole: beside its destination first, then put in its place. What stands there
-/// is replaced; but a device or a pipe (`/dev/null`, `/dev/stdout`) gets what the file would hold.
+/// is replaced; but a device or a pipe (`/dev/null`, `/dev/stdout`) gets what the file would hold. One that is forgotten before it
+/// is in its place is removed.
 public struct StagedFile: Sendable {
     private enum Place {
         case staged(StagedOutput)
@@ -21,14 +22,9 @@ public struct StagedFile: Sendable {
             return
         }
         let output = try StagedOutput(destination: path, kind: .file, force: true)
-        do {
-            let file = try OutputFile(creating: output.path)
-            try file.write(Array(bytes), at: 0)
-            try file.sync()
-        } catch {
-            output.abandon()
-            throw error
-        }
+        let file = try OutputFile(creating: output.path)
+        try file.write(Array(bytes), at: 0)
+        try file.sync()
         place = .staged(output)
     }
 
@@ -42,22 +38,11 @@ public struct StagedFile: Sendable {
         }
     }
 
-    /// Removes what was written. Does nothing after ``commit()``.
-    package func abandon() {
-        if case .staged(let output) = place { output.abandon() }
-    }
-
     /// Writes a file beside its destination, syncs it and puts it in place.
     ///
     /// - Throws: As ``init(_:for:)`` and ``commit()``. The destination is then as it was.
     public static func write(_ bytes: some Sequence<UInt8>, to path: FilePath) throws {
-        let file = try StagedFile(bytes, for: path)
-        do {
-            try file.commit()
-        } catch {
-            file.abandon()
-            throw error
-        }
+        try StagedFile(bytes, for: path).commit()
     }
 
     private static func write(_ bytes: [UInt8], toStream path: FilePath) throws(FileError) {

@@ -3,36 +3,17 @@ import Reports
 import SystemPackage
 
 extension PipelinePlan {
-    /// Writes the reports that the spec asks for beside their destinations, so that a full disk or a wrong path shows before outputs
-    /// are put in place.
-    ///
-    /// - Returns: The reports, to be committed or abandoned.
-    func stageReports(_ report: ConversionReport) throws -> [StagedFile] {
+    /// Writes the reports that the spec asks for beside their destinations, so that a full disk or a wrong path shows, then calls
+    /// `commit`, which puts the outputs in place, and puts the reports in place after them.
+    func withReports(_ report: ConversionReport, commit: () throws -> Void) throws {
         var staged: [StagedFile] = []
         func stage(_ path: FilePath?, _ text: () -> String) throws {
             if let path { staged.append(try StagedFile(text().utf8, for: path)) }
         }
-        do {
-            try stage(spec.report.json) { report.json.serialized(.pretty) + "\n" }
-            try stage(spec.report.csv) { report.csv() }
-            try stage(spec.report.html) { report.page().html() }
-        } catch {
-            for report in staged { report.abandon() }
-            throw error
-        }
-        return staged
-    }
-
-    /// Writes the reports that the spec asks for, calls `commit`, which puts the outputs in place, and puts the reports in place after
-    /// them.
-    func withReports(_ report: ConversionReport, commit: () throws -> Void) throws {
-        let staged = try stageReports(report)
-        do {
-            try commit()
-            for report in staged { try report.commit() }
-        } catch {
-            for report in staged { report.abandon() }
-            throw error
-        }
+        try stage(spec.report.json) { report.json.serialized(.pretty) + "\n" }
+        try stage(spec.report.csv) { report.csv() }
+        try stage(spec.report.html) { report.page().html() }
+        try commit()
+        for report in staged { try report.commit() }
     }
 }
