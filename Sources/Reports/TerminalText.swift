@@ -17,6 +17,9 @@ package enum TerminalText {
         return result
     }
 
+    /// Lines as one text, with escapes for what a terminal would act on: names and metadata may hold anything.
+    package static func printableText(of lines: [String]) -> String { lines.map { printable($0) + "\n" }.joined() }
+
     /// The same of each line. For messages, which have line breaks of their own.
     package static func printableLines(_ text: String) -> String {
         text.split(separator: "\n", omittingEmptySubsequences: false).map { printable(String($0)) }

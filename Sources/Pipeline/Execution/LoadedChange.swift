@@ -47,11 +47,9 @@ extension PlannedModel {
         switch kind(of: pending) {
         case .lowRank(let index):
             let placement = pending.placement ?? adapter.modules[index].placement
-            // PEFT rounds the updates of embeddings first, too.
-            let isEmbedding = adapter.modules[index].kind == .embedding
             let factors = try adapter.factors(ofModule: index, placement: placement)
             guard let magnitudes = try adapter.magnitudes(ofModule: index) else {
-                return .add(update(factors), isRoundedFirst: placement.isRoundedFirst || isEmbedding)
+                return .add(update(factors), isRoundedFirst: isRoundedFirst(pending))
             }
             return .scaleSum(
                 update(factors),

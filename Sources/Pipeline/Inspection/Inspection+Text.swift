@@ -5,7 +5,7 @@ import Tensors
 extension Inspection {
     /// Everything, or one tensor, for a terminal.
     public func text(tensor name: String?) throws(PlanError) -> String {
-        if let name { return Inspection.joined(Inspection.lines(of: try find(name))) }
+        if let name { return TerminalText.printableText(of: Inspection.lines(of: try find(name))) }
         var lines = ["\(path): \(kind), \(NumberText.bytes(fileBytes))"]
         let elements = tensors.reduce(0) { $0 + $1.elementCount }
         if elements > 0, kind != "adapter" {
@@ -36,12 +36,7 @@ extension Inspection {
                 "made by qconv \(provenance?["qconv_version"]?.string ?? "?") from \(spec["input"]?.string ?? "?")")
         }
         if kind != "adapter" { lines += [""] + tensorLines }
-        return Inspection.joined(lines)
-    }
-
-    /// Lines as text, with escapes for what a terminal would act on: names and metadata may hold anything.
-    private static func joined(_ lines: [String]) -> String {
-        lines.map { TerminalText.printable($0) + "\n" }.joined()
+        return TerminalText.printableText(of: lines)
     }
 
     /// How much of the model is in which encoding.

@@ -44,6 +44,6 @@ public struct PatchFacts: Sendable {
             lines += ["", "\(side.rawValue), tensors' SHA-256 \(patch.digest(side))"]
             lines += patch.files(side).map { "  \($0.name)  \(NumberText.bytes($0.byteCount))" }
         }
-        return lines.map { TerminalText.printable($0) + "\n" }.joined()
+        return TerminalText.printableText(of: lines)
     }
 }

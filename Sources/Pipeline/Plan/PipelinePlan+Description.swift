@@ -73,7 +73,7 @@ extension PipelinePlan {
         lines += adapterLines
         lines += ["", "tensors"] + tensorLines(width: width)
         lines += model.warnings.map { "warning: \($0)" }
-        return lines.map { TerminalText.printable($0) + "\n" }.joined()
+        return TerminalText.printableText(of: lines)
     }
 
     private static func describe(_ step: JSONValue) -> String {

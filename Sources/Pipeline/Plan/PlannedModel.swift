@@ -164,6 +164,14 @@ extension PlannedModel {
         guard case .lowRank(let module) = kind(of: pending) else { return false }
         return adapters[pending.adapter].adapter.modules[module].hasMagnitude
     }
+
+    /// Whether PEFT rounds the update of a pending change to the weight's dtype before it adds it.
+    func isRoundedFirst(_ pending: PendingChange) -> Bool {
+        guard case .lowRank(let index) = kind(of: pending) else { return false }
+        let module = adapters[pending.adapter].adapter.modules[index]
+        // The updates of embeddings always.
+        return module.kind == .embedding || (pending.placement ?? module.placement).isRoundedFirst
+    }
 }
 
 /// An adapter that a step has attached.

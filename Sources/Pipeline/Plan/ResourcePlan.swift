@@ -125,9 +125,7 @@ extension SharedProgram {
     fileprivate func factorBytes(_ models: [PlannedModel]) -> Int {
         members.reduce(0) { $0 + models[$1.branch].factorBytes(models[$1.branch].tensors[$1.tensor]) }
     }
-}
 
-extension SharedProgram {
     /// Floats that a chunk needs of each element beside what all do, on the way through this tensor.
     fileprivate func extraFloats(_ models: [PlannedModel]) -> Int {
         members.map { models[$0.branch].extraFloats($0.program.operations) }.max() ?? 0
@@ -143,14 +141,8 @@ extension PlannedModel {
 
     /// Whether a change may have to be applied after those before it, and cannot be added up with them.
     private func mustBeInOrder(_ pending: PendingChange) -> Bool {
-        switch kind(of: pending) {
-        case .lowRank(let index):
-            let module = adapters[pending.adapter].adapter.modules[index]
-            return module.hasMagnitude || module.kind == .embedding
-                || (pending.placement ?? module.placement).isRoundedFirst
-        case .rows: return true
-        case .bias, .replacement: return false
-        }
+        if case .rows = kind(of: pending) { return true }
+        return hasMagnitude(pending) || isRoundedFirst(pending)
     }
 
     /// Bytes of the data of all changes that a tensor's operations merge.
