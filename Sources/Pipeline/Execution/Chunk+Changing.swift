@@ -111,7 +111,7 @@ extension Chunk {
         becomeQuantized(target, codes, scaleOffset: scaleOffset)
         // Granule by granule, each decoded to the same place, which stays in the nearest cache.
         let isMeasured = isMeasured || !hasFiniteScales
-        measured = granules(of: count).compactMap { granule in
+        measured = granules.compactMap { granule in
             FloatConversion.decode(
                 dtype, stored + granule.lowerBound * dtype.bits / 8, count: granule.count, into: working)
             return quantize(UnsafePointer(working), granule, target, rounding, into: codes, measuring: isMeasured)
@@ -130,7 +130,7 @@ extension Chunk {
         computeScales(of: values, blocksize: target.blocksize, into: exactScales)
         becomeQuantized(target, codes, scaleOffset: scaleOffset)
         let isMeasured = isMeasured || !hasFiniteScales
-        let sums = granules(of: count).compactMap { granule in
+        let sums = granules.compactMap { granule in
             quantize(
                 values + granule.lowerBound, granule, target, rounding, into: codes, measuring: isMeasured && isExact)
         }
@@ -204,7 +204,7 @@ extension Chunk {
         _ update: UnsafePointer<Float>, _ result: BlockQuantization, _ rounding: RoundingRule,
         into codes: UnsafeMutablePointer<UInt8>
     ) -> [ErrorSums] {
-        granules(of: count).map { granule in
+        granules.map { granule in
             BlockQuantizer.requantizeMeasuring(
                 baseCodes: parts.codes + granule.lowerBound / 2,
                 absmax: parts.scales + granule.lowerBound / result.blocksize, update: update + granule.lowerBound,
@@ -222,20 +222,18 @@ extension Chunk {
 // MARK: - Figures
 
 extension Chunk {
-    /// The ranges of the granules of the first elements in hand, counted from the chunk's start.
-    func granules(of count: Int) -> [Range<Int>] {
+    /// The ranges of the granules of the elements in hand, counted from the chunk's start.
+    var granules: [Range<Int>] {
         stride(from: 0, to: count, by: granule).map { $0..<min($0 + granule, count) }
     }
 
     /// The error sums of each granule: the elements as they are now against the input plus all updates merged so far.
-    ///
-    /// - Parameter count: How many of the elements in hand count.
-    func errorSums(of count: Int) -> [ErrorSums] {
-        if count == self.count, let measured { return measured }
+    func errorSums() -> [ErrorSums] {
+        if let measured { return measured }
         let update = hasUpdate ? UnsafePointer(update) : nil
         if case .dense(.f64) = input.encoding, count <= storedCount {
             let written = values
-            return granules(of: count).map { granule in
+            return granules.map { granule in
                 ErrorSums(
                     base: base64 + granule.lowerBound, update: update.map { $0 + granule.lowerBound },
                     written: written + granule.lowerBound, count: granule.count)
@@ -243,7 +241,7 @@ extension Chunk {
         }
         let base = measuredBase
         let written = isDecoded ? .values(UnsafePointer(current)) : undecoded(parts, encoding) ?? .values(values)
-        return granules(of: count).map { granule in
+        return granules.map { granule in
             ErrorSums(
                 base: base.dropFirst(granule.lowerBound), update: update.map { $0 + granule.lowerBound },
                 written: written.dropFirst(granule.lowerBound), count: granule.count)
@@ -300,7 +298,7 @@ extension Chunk {
     }
 
     private func exactScaleSums(blocksize: Int) -> [Observation] {
-        granules(of: count).map { granule in
+        granules.map { granule in
             let first = granule.lowerBound / blocksize
             let blocks = (granule.count + blocksize - 1) / blocksize
             var sum = 0.0

@@ -117,11 +117,11 @@ extension Chunk {
     func squareSums(_ facts: OperationFacts, baseDType: DType?) -> [Observation] {
         let values = takeValues()
         if let baseDType { FloatConversion.round(values, count: count, to: baseDType) }
-        var observed = [[OutputSums]](repeating: [], count: granules(of: count).count)
+        var observed = [[OutputSums]](repeating: [], count: granules.count)
         for case .scaleSum(let update, let magnitudes) in facts.changes {
             compute(update, accumulate: false, into: single)
             for index in 0..<count { single[index] += values[index] }
-            for (index, granule) in granules(of: count).enumerated() {
+            for (index, granule) in granules.enumerated() {
                 observed[index].append(squareSums(granule, columns: update.columns, ofColumns: magnitudes.areColumns))
             }
         }
@@ -221,7 +221,7 @@ extension Chunk {
     /// The sums of the columns in each granule.
     func columnSums(columns: Int) -> [Observation] {
         let values = values
-        return granules(of: count).map { granule in
+        return granules.map { granule in
             var sums = [Double](repeating: 0, count: columns)
             forEachRun(in: granule, columns: columns) { _, columns, run in
                 for (column, index) in zip(columns, run) { sums[column] += Double(values[index]) }

@@ -48,7 +48,7 @@ final class Chunk {
     /// Whether error sums are wanted of finite codes, too.
     var isMeasured = true
     /// The error sums of each granule, where the last operation has added them up on the way; none where they are not wanted. See
-    /// `errorSums(of:)`.
+    /// `errorSums()`.
     var measured: [ErrorSums]?
     /// Scales before they are double-quantized.
     let exactScales: UnsafeMutablePointer<Float>

@@ -10,8 +10,6 @@ struct Emit: TensorOperation {
     /// Index into the output's tensors.
     let tensor: Int
     let encoding: Encoding
-    /// Elements of the tensor as it is written.
-    let elementCount: Int
     /// Whether no operation before this one has changed anything.
     let isUntouched: Bool
     /// Whether an operation before this one has merged an adapter's change.
@@ -22,20 +20,18 @@ struct Emit: TensorOperation {
     var result: Encoding { encoding }
 
     func apply(to chunk: Chunk, facts: OperationFacts) throws {
-        // A matrix that gets other rows has chunks for all that it ever has.
-        let elements = chunk.range.clamped(to: 0..<elementCount)
-        if !elements.isEmpty {
-            try chunk.clock.during(.writing) { try write(elements, of: chunk, to: chunk.writers[output]) }
+        if !chunk.present.isEmpty {
+            try chunk.clock.during(.writing) { try write(chunk, to: chunk.writers[output]) }
         }
-        let sums = isUntouched ? [] : chunk.errorSums(of: elements.count)
+        let sums = isUntouched ? [] : chunk.errorSums()
         try refuseNonFinite(sums, in: chunk)
         chunk.emissions.append(
             Emission(
                 output: output, tensor: tensor, sums: sums, changedCodes: chunk.isMeasured ? chunk.changedCodes : nil))
     }
 
-    private func write(_ elements: Range<Int>, of chunk: Chunk, to writer: any CheckpointWriter) throws {
-        for (part, bytes) in chunk.encoding.byteRanges(of: elements) {
+    private func write(_ chunk: Chunk, to writer: any CheckpointWriter) throws {
+        for (part, bytes) in chunk.encoding.byteRanges(of: chunk.present) {
             try writer.write(
                 UnsafeRawBufferPointer(start: chunk.parts.memory(of: part, chunk.encoding), count: bytes.count),
                 part: part,

@@ -18,7 +18,6 @@ extension PlannedModel {
             tensors[index].operations.append(
                 Emit(
                     output: outputs.count, tensor: index, encoding: tensors[index].tensor.encoding,
-                    elementCount: tensors[index].tensor.elementCount,
                     isUntouched: !tensors[index].operations.contains { !($0 is Emit) },
                     isMerged: tensors[index].operations.contains { !$0.changes.isEmpty },
                     tensorName: tensors[index].tensor.name, place: place))

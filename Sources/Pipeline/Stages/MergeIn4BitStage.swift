@@ -122,7 +122,7 @@ struct MergeIn4Bit: TensorOperation {
             return chunk.squareSums(facts, baseDType: base.dtype)
         case .roundingSample, .roundingOfAll:
             try merge(into: chunk, facts: facts, rounding: .nearest)
-            return chunk.errorSums(of: chunk.count).map { .sums($0) }
+            return chunk.errorSums().map { .sums($0) }
         case .columnMeans:
             return []
         case .scaleMean:
